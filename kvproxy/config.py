@@ -21,6 +21,7 @@ from kvproxy.settings.explain_settings import ExplainSettings
 from kvproxy.settings.learning_settings import LearningSettings
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
+from kvproxy.settings.quota_settings import QuotaSettings
 from kvproxy.settings.section import Section as _Section
 from kvproxy.settings.store_settings import Compression, EncryptionKeys, ObjectSettings
 from kvproxy.settings.trusted_host_settings import TrustedHostSettings
@@ -186,6 +187,10 @@ class DocumentSettings(_Section):
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
     programs that drop them; ``exact``: as published only."""
+    quota: QuotaSettings = QuotaSettings()
+    expiry_grace_s: float = Field(default=86_400.0, ge=0)
+    """Seconds from the end of a version that was published with a time to live to its deletion. Until then its
+    publisher can touch it."""
     trusted_hosts: tuple[TrustedHostSettings, ...] = ()
     """Hosts whose exports may be imported with their pages; this host's own always may."""
     import_check: float = Field(default=0.25, ge=0.0, le=1.0)

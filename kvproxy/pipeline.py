@@ -26,9 +26,10 @@ from kvproxy.backends.base import (
 from kvproxy.charging.charge_requests import Charging, NoCharging, Offer, OrderedPrompt
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller, ChatRequest, Decision, LeftOut, Miss, MissReason, Prompt, TextRequest
+from kvproxy.documents.library.served_documents import while_served
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.errors import HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
+from kvproxy.errors import Gone, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
 from kvproxy.explain.explaining_thread import ExplainedMiss, ExplainingThread
 from kvproxy.explain.miss_explainer import AskedPrompt
@@ -134,8 +135,9 @@ class Pipeline:
 
         ``request_id`` must be unique in this process. ``claim``: one made by :meth:`claim`; without one, all
         choices are admitted or none. ``bill``: one made by :meth:`bill`, which stays open; without one the request is
-        free. Raises PaymentRequired, QuotaExceeded, InvalidRequest, DocumentNotFound, ContextTooLong, CannotFit,
-        UnsupportedSchema, Overloaded, NotReady, UpstreamError.
+        free. A document that is withdrawn while the request waits ends it. Raises PaymentRequired, QuotaExceeded,
+        InvalidRequest, DocumentNotFound, Gone, ContextTooLong, CannotFit, UnsupportedSchema, Overloaded, NotReady,
+        UpstreamError.
         Example: ``reply = await pipeline.serve(chat, caller, "chatcmpl-1", Timings())``
         """
         local = self._ready(request.model)
@@ -171,8 +173,10 @@ class Pipeline:
             with clock.measure("compose"):
                 size = len(prompt.token_ids) * _TOKEN_CHARACTERS
                 call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
-            events = self._misses.miss(generation, call)
-            started = await first_event(events, clock)
+            named = [span for span in prompt.documents if span.by_reference]
+            async with while_served(self._composer.library, named):
+                events = self._misses.miss(generation, call)
+                started = await first_event(events, clock)
             if started.parsed:
                 further = partial(self._misses.miss, call=call)
             await missed.settle()
@@ -308,8 +312,14 @@ class Pipeline:
                 return decision, None, None
             required = replace(generation, require_cached=decision.cached_tokens)
             try:
-                events = local.generate(required)
-                return decision, await first_event(events, clock), events
+                async with while_served(self._composer.library, generation.prompt.documents):
+                    events = local.generate(required)
+                    return decision, await first_event(events, clock), events
+            except Gone:
+                # Whoever sent the text has its answer, computed from that text; the name alone has none any more.
+                if any(span.by_reference for span in generation.prompt.documents):
+                    raise
+                reason = MissReason.NOT_RESIDENT
             except HitLost as e:
                 logger.warning("%s: hit lost, served as a miss: %s", generation.request_id, e.message)
                 reason = e.reason

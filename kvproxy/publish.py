@@ -12,12 +12,15 @@ from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
-from kvproxy.core import Caller, DocumentRef, Visibility
+from kvproxy.core import LATEST, Caller, DocumentRef, Visibility
+from kvproxy.core.document_quota import NO_QUOTA
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix, Origin, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
+from kvproxy.documents.library.published_usage import usage_of
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
@@ -31,14 +34,17 @@ from kvproxy.manifests.version_manifests import ManifestIssuer, SignedManifest, 
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
+from kvproxy.publishing.document_quotas import DocumentQuotas, QuotaOf
 from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.document_views import DocumentViews
+from kvproxy.publishing.expiry_clock import ExpiryClock
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
 from kvproxy.publishing.restoration import Restoration
 from kvproxy.publishing.stored_documents import stored_documents
 from kvproxy.publishing.text_preparation import MARGIN as MARGIN
 from kvproxy.publishing.text_preparation import prepare_text
+from kvproxy.publishing.version_endings import EndingParts, VersionEndings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 
@@ -64,12 +70,17 @@ class Publisher:
         texts: Path | None = None,
         hosting: PublishCharging | None = None,
         pin_share: Callable[[], float] = lambda: 1.0,
+        expiry_grace_s: float = 86_400.0,
+        quota_of: QuotaOf = lambda _: NO_QUOTA,
+        clock: ExpiryClock | None = None,
         issuer: ManifestIssuer | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
         of tokenising, and ``close`` closes. ``hosting`` charges for new versions. ``pin_share``: the part of the pages
-        that may be pinned which one tenant may have. ``issuer`` signs the manifests of versions; without one there are
+        that may be pinned which one tenant may have. ``expiry_grace_s``: seconds from a version's end to its deletion.
+        ``quota_of``: what each tenant may have published; ``clock``: that of versions' ends.
+        ``issuer`` signs the manifests of versions; without one there are
         none."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
@@ -86,7 +97,17 @@ class Publisher:
         self._pins = Pins(registry, local, self._holdings, pin_share)
         self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads.of)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
+        self.quotas = DocumentQuotas(library, quota_of, local.info.page_bytes)
+        self.endings = VersionEndings(
+            library,
+            registry,
+            self._locks,
+            EndingParts(self._let_go, self._forget, self._revive),
+            grace_s=expiry_grace_s,
+            clock=clock,
+        )
         self._restoration = Restoration(
+            endings=self.endings,
             preparation=self._preparation,
             library=library,
             registry=registry,
@@ -121,6 +142,8 @@ class Publisher:
         origin: Origin = "published",
         arrival: Arrival | None = None,
         source: ManifestSource | None = None,
+        ttl_s: int | None = None,
+        conditions: Preconditions = UNCONDITIONAL,
     ) -> Published:
         """Publish a text, and return when its pages are on disk and the version is visible; until then nothing is.
 
@@ -128,8 +151,12 @@ class Publisher:
         except that a version in quarantine is prefilled again and released. ``progress(done, total)`` counts tokens
         over all framings and spellings. ``pinned`` keeps the pages in memory; without it, a new version takes over
         the pin of the one before it. ``arrival``: pages of this text that were computed elsewhere, and ``source`` the
-        version that they are of. A ``learned`` text is kept by the host's own choice, and costs its tenant nothing.
-        Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
+        version that they are of. ``ttl_s``: seconds from now to the version's end; None: as it is, or never.
+        ``conditions`` are compared with the caller's current version. A ``learned`` text is kept by the host's own
+        choice, and costs its tenant nothing.
+
+        Raises DocumentRejected, PermissionDenied, DocumentQuotaExceeded, PreconditionFailed, Overloaded, CannotFit,
+        StorageFull.
 
         Example:
             ``await publisher.publish("handbook", text, "private", caller, pinned=True)``
@@ -143,11 +170,13 @@ class Publisher:
                 # All publishers share the ids of public and granted documents; a private version needs no such lock.
                 await held.enter_async_context(self._locks.of(id))
             self._check_free(id, caller, current, wanted)
+            conditions.check(None if current is None else current.etag, id)
+            expires = self.endings.expires_in(ttl_s)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
-                return await self._again(current.ref, caller, pinned)
+                return await self._again(current.ref, caller, pinned, expires)
             before = current.ref if current is not None and current.ref in self._pins else None
             draft = Document(
-                id, 0, text, etag, wanted, caller.scope, 0, origin if source is None else "imported"
+                id, 0, text, etag, wanted, caller.scope, 0, origin if source is None else "imported", expires
             )
             pinned = before is not None if pinned is None else pinned
             reuse = self._reusable(current)
@@ -174,10 +203,14 @@ class Publisher:
         )
         tokens = sum(len(p.token_ids) for p in prepared.prefixes)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
-        async with (
-            self._pins.reserve(lengths, before, owner=draft.owner_scope) as room,
-            self._hosting_of(draft).publishing(caller, tokens) as charge,
-        ):
+        adding = usage_of(prepared.tokenized, prepared.prefixes)
+        async with AsyncExitStack() as held:
+            if draft.origin != "learned":
+                held.enter_context(self.quotas.claim(caller, adding))
+            room = await held.enter_async_context(
+                self._pins.reserve(lengths, before, owner=draft.owner_scope)
+            )
+            charge = await held.enter_async_context(self._hosting_of(draft).publishing(caller, tokens))
             version = await asyncio.to_thread(
                 self._registry.last_version, draft.id, caller.scope, draft.visibility
             )
@@ -199,8 +232,10 @@ class Publisher:
         view = self._views.of(document.ref, caller)
         return Published(view, True, prefill_s, computed=computed, reused=tokens - computed)
 
-    async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
-        """Publish the current version's own text again: only its quarantine and its pin can change."""
+    async def _again(
+        self, ref: DocumentRef, caller: Caller, pinned: bool | None, expires: int | None
+    ) -> Published:
+        """Publish the current version's own text again: only its quarantine, its pin and its end can change."""
         known = self.library.find(ref)
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
@@ -210,6 +245,8 @@ class Publisher:
                 await run_to_completion(self._pins.pin(ref, room))
         if pinned is False:
             await run_to_completion(self._pins.unpin(ref))
+        if expires is not None:
+            await self.endings.expire_at(ref, expires)
         return Published(self._views.of(ref, caller), created=False, prefill_s=prefill_s)
 
     async def list(self, caller: Caller) -> builtins.list[DocumentInfo]:
@@ -228,23 +265,32 @@ class Publisher:
             raise PermissionDenied(f"Only the publisher of '{ref.id}' can fetch its text; you may read it.")
         return match.known.document.text
 
-    async def delete(self, ref: DocumentRef, caller: Caller) -> None:
-        """Delete one version, or all of them when ``ref`` names none.
+    async def delete(
+        self, ref: DocumentRef, caller: Caller, conditions: Preconditions = UNCONDITIONAL
+    ) -> None:
+        """Delete one version, or all of them when ``ref`` names none, those that were revoked or have expired
+        included. ``conditions`` are compared with the newest of them that is served.
 
-        Raises DocumentNotFound; PermissionDenied where only versions of other publishers are found.
+        Raises DocumentNotFound; PermissionDenied where only versions of other publishers are found;
+        PreconditionFailed.
         """
         async with self._locks.of(series(ref.id, caller.scope)):
             found = [
                 known
                 for known in self.library.versions(ref.id, caller)
-                if ref.version in (None, known.document.version)
+                if self.library.aliases.mean(ref, known.document)
             ]
+            if ref.alias == LATEST:
+                found = found[-1:]
+            ended = [] if ref.alias == LATEST else self.library.ended(ref, caller)
             own = [known for known in found if known.document.owner_scope == caller.scope]
-            if not found:
+            over = [w.document.ref for w in ended if w.document.owner_scope == caller.scope]
+            if not found and not ended:
                 raise DocumentNotFound(str(ref))
-            if not own:
+            if not own and not over:
                 raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
-            await run_to_completion(self._delete(own))
+            conditions.check(own[-1].document.etag if own else None, str(ref))
+            await run_to_completion(self._delete(own, over))
 
     def prefixes(self, id: str, text: str) -> tuple[FramedPrefix, ...]:
         """Return the prefixes that a publish of this text would keep. Safe in any thread. Raises DocumentRejected."""
@@ -295,7 +341,12 @@ class Publisher:
     async def restore(self) -> None:
         """Make registered documents known and their pages findable; missing pages wait for ``refresh``."""
         await self._restoration.restore(self._longest)
+        await self.endings.restore_aliases()
         await self.reads.restore([known.document.ref for known in self.library])
+
+    async def look_again(self) -> int:
+        """Find the prefixes whose pages are missing on disk, for the next ``refresh``; return their number."""
+        return await self._restoration.look_again()
 
     async def refresh(self) -> None:
         """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""
@@ -375,6 +426,7 @@ class Publisher:
             raise
         self._holdings.put(document.ref, holding)
         self.library.add(known)
+        self.endings.follow(document)
         await self._pins.follow_publish(room.replaced, document.ref if pinned else None, document.owner_scope)
         if self._texts is not None:
             await asyncio.to_thread(
@@ -383,19 +435,45 @@ class Publisher:
         if self._pages.drops(document.scope) != drops:
             await self._pages.keep_dropped(document, framings)
 
-    async def _delete(self, found: Sequence[KnownDocument]) -> None:
-        """Delete versions: hidden first, so that no new reader finds pages that are being dropped."""
-        refs = [known.document.ref for known in found]
+    async def _delete(self, found: Sequence[KnownDocument], over: Sequence[DocumentRef]) -> None:
+        """Delete versions: hidden first, so that no new reader finds pages that are being dropped. ``over``: versions
+        that are not served any more."""
+        refs = [*(known.document.ref for known in found), *over]
         for ref in refs:
             self.library.remove(ref)
-            self.reads.forget(ref)
         try:
             await asyncio.to_thread(self._registry.delete, refs)
         except BaseException:
             for known in found:
                 self.library.add(known)
             raise
-        await self._pins.drop(refs)
+        for ref in over:
+            self.library.withdrawn.take(ref)
+        await self._forget(refs)
+
+    async def _forget(self, refs: builtins.list[DocumentRef]) -> None:
+        """Drop all that is kept of versions whose rows are deleted."""
+        for ref in refs:
+            self.reads.forget(ref)
         if self._texts is not None:
             await asyncio.to_thread(self._texts.drop, refs)
+        await self._let_go(refs)
+
+    async def _let_go(self, refs: builtins.list[DocumentRef]) -> None:
+        """Drop the pages and pins of versions that no reader finds any more."""
+        await self._pins.drop(refs)
         await self._pages.drop(self._holdings.take(refs))
+
+    async def _revive(self, document: Document) -> None:
+        """Make a version visible again that had expired, its pages computed anew."""
+        prepared = await asyncio.to_thread(
+            prepare_text, self._preparation, self._composer.encode, self._longest, document.id, document.text
+        )
+        framings = await self._pages.keep_all(document, prepared.prefixes, None)
+
+        async def appear() -> None:
+            await asyncio.to_thread(self._registry.replace_kept, document.ref, framings)
+            self._holdings.put(document.ref, DocumentHolding(document.scope, framings))
+            self.library.add(prepared.known(document))
+
+        await run_to_completion(appear())

@@ -91,6 +91,7 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         market=_market(stack),
         learned=stack.learned,
         reporter=stack.explaining.reporter,
+        upkeep=stack.upkeep,
     )
 
 

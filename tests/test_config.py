@@ -164,7 +164,8 @@ def test_a_setting_that_is_left_empty_has_its_default(tmp_path: Path, section: s
         ("server: [1]\n", None),
         (
             "store: 3\n",
-            "store: must hold settings by name (path, max_size, spill_max_size, compression, encryption_keys, objects), and is a value",
+            "store: must hold settings by name (path, max_size, spill_max_size, compression, "
+            "encryption_keys, objects), and is a value",
         ),
         ("documents:\n  framings:\n    -\n    - x\n", None),
         ("upstreams:\n  -\n", "upstreams.0.name: Field required; upstreams.0.params: Field required"),

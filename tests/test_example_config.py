@@ -46,6 +46,6 @@ def test_the_commented_examples_are_valid_too() -> None:
     data = yaml.safe_load("\n".join(lines).replace("${", "").replace("_KEY}", "_KEY_0123456789"))
     config = Config.model_validate(data)
     assert [u.name for u in config.upstreams] == ["gpt-4o-mini", "big-qwen", "raw-qwen"]
-    assert [k.name for k in config.server.api_keys] == ["alice", "gateway", "boss"]
+    assert [k.name for k in config.server.api_keys] == ["alice", "gateway", "clinic", "boss"]
     assert config.fallbacks == {"qwen3-4b": ("big-qwen",)}
     assert config.aliases == {"claude-*": "qwen3-4b", "gpt-*": "qwen3-4b", "small": "gpt-4o-mini"}

@@ -24,6 +24,7 @@ from kvproxy.accounts.account_values import (
 )
 from kvproxy.accounts.key_hash import KeyHash, hint_of, new_key_text
 from kvproxy.core import ANONYMOUS, scope_of_key, secret_scope
+from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.errors import AccountNotFound, AlreadyUsed, InvalidRequest, SetupError
 
 
@@ -107,6 +108,18 @@ def set_budget(db: Connection, budget: Budget) -> None:
     else:
         _key(db, id)
     account_rows.put_budget(db, budget)
+
+
+def set_quota(db: Connection, id: str, quota: DocumentQuota | None) -> None:
+    """Set a tenant's own quota of documents, None: the configured one again. Raises AccountNotFound, InvalidRequest.
+
+    Example:
+        ``set_quota(db, "alice", DocumentQuota(versions=1000))``
+    """
+    if quota is not None:
+        for param, value in (("versions", quota.versions), ("bytes", quota.bytes), ("tokens", quota.tokens)):
+            checked_limit(value, param=param)
+    account_rows.put_quota(db, _tenant(db, id).id, quota)
 
 
 def add_key(db: Connection, hash: KeyHash, order: KeyOrder) -> NewKey:

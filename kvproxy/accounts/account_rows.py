@@ -12,8 +12,15 @@ from sqlalchemy import Connection, Row, delete, insert, select, text, update
 from kvproxy.accounts.account_snapshot import AccountSnapshot, KnownKey, known_key
 from kvproxy.accounts.account_values import Budget, StoredKey, Tenant
 from kvproxy.core import ALL_PERMISSIONS
+from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.database.database import Database
-from kvproxy.database.tables.account_tables import ACCOUNT_CHANGES, API_KEYS, BUDGETS, TENANTS
+from kvproxy.database.tables.account_tables import (
+    ACCOUNT_CHANGES,
+    API_KEYS,
+    BUDGETS,
+    DOCUMENT_QUOTAS,
+    TENANTS,
+)
 
 _COUNT = text(
     "INSERT INTO account_changes (id, number) VALUES (1, 1) "
@@ -59,6 +66,10 @@ def read_accounts(db: Connection, mark: str) -> AccountSnapshot:
         digests=digests,
         keys=keys,
         budgets={subject: tuple(found) for subject, found in budgets.items()},
+        quotas={
+            row.tenant: DocumentQuota(row.versions, row.bytes, row.tokens)
+            for row in db.execute(select(DOCUMENT_QUOTAS))
+        },
         foreign_keys=foreign,
     )
 
@@ -147,6 +158,14 @@ def put_budget(db: Connection, budget: Budget) -> None:
                 requests=budget.requests,
             )
         )
+
+
+def put_quota(db: Connection, tenant: str, quota: DocumentQuota | None) -> None:
+    """Write a tenant's own quota of documents in place of the one before it; None removes it."""
+    db.execute(delete(DOCUMENT_QUOTAS).where(DOCUMENT_QUOTAS.c.tenant == tenant))
+    if quota is not None:
+        limits = {"versions": quota.versions, "bytes": quota.bytes, "tokens": quota.tokens}
+        db.execute(insert(DOCUMENT_QUOTAS).values(tenant=tenant, **limits))
 
 
 def _budget(row: Row[Any]) -> Budget:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kvproxy.accounts.account_values import Budget, StoredKey, Tenant, key_subject, tenant_subject, utc
 from kvproxy.core import Caller
+from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.errors import AuthenticationFailed
 
 
@@ -41,6 +42,8 @@ class AccountSnapshot:
     digests: Mapping[bytes, KnownKey] = field(default_factory=dict, repr=False)
     keys: Mapping[str, StoredKey] = field(default_factory=dict)
     budgets: Mapping[str, tuple[Budget, ...]] = field(default_factory=dict)
+    quotas: Mapping[str, DocumentQuota] = field(default_factory=dict)
+    """Tenants' own quotas of documents, by name."""
     foreign_keys: int = 0
     """Keys that were made with another secret, and that nobody can use here."""
 

@@ -15,6 +15,7 @@ from kvproxy.accounts.account_snapshot import AccountSnapshot, Recognised, the_c
 from kvproxy.accounts.account_values import Budget, CreditLimit, KeyOrder, NewKey, StoredKey, Tenant, now_ms
 from kvproxy.accounts.key_hash import KeyHash
 from kvproxy.core import Caller
+from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.database.database import Database
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,15 @@ class Accounts:
         Raises AccountNotFound for another subject, InvalidRequest.
         """
         self._change(lambda db: account_changes.set_budget(db, budget))
+
+    def quota(self, tenant: str) -> DocumentQuota | None:
+        """Return a tenant's own quota of documents; None where the configured one counts."""
+        return self._snapshot.quotas.get(tenant)
+
+    def set_quota(self, id: str, quota: DocumentQuota | None) -> None:
+        """Set a tenant's own quota of documents, None: the configured one again. Blocking. Raises AccountNotFound,
+        InvalidRequest."""
+        self._change(lambda db: account_changes.set_quota(db, id, quota))
 
     def create_key(self, order: KeyOrder) -> NewKey:
         """Make an API key. Its text is in the answer alone. Blocking. Raises AccountNotFound, InvalidRequest."""

@@ -11,6 +11,7 @@ from kvproxy.core import (
     Caller,
     Constraint,
     Kept,
+    KeptCost,
     KeptPage,
     LeftOut,
     NoPages,
@@ -33,6 +34,7 @@ __all__ = [
     "EngineInfo",
     "Generation",
     "Kept",
+    "KeptCost",
     "KeptPage",
     "LocalBackend",
     "MissBackend",
@@ -103,6 +105,8 @@ class EngineInfo:
     """Whether the kernels were shown invariant here; Cache-Status claims no hit as exact otherwise."""
     places: int = 2**20
     """Generations that may run or wait at a time."""
+    page_bytes: int = 0
+    """Bytes of one page's KV."""
 
     def room(self, prompt_tokens: int) -> int:
         """Tokens that an answer to such a prompt may have at most; below 1 where the prompt itself is too long."""
@@ -163,6 +167,9 @@ class LocalBackend(Protocol):
     @property
     def most_pinned(self) -> int:
         """The number of pages that may be pinned in all."""
+
+    def cost_of(self, kept: Kept, scope: str) -> KeptCost:
+        """Estimated seconds to load a kept prefix, and to compute it. O(pages), no I/O."""
 
     def in_memory(self, kept: Kept, scope: str) -> int:
         """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""

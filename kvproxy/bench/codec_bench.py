@@ -6,18 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvproxy.bench.codec_baselines import Baseline, baselines, missing
-from kvproxy.bench.codec_effects import Reading, first_layer, int8_effect
+from kvproxy.bench.codec_baselines import PeerCodec, baselines, missing
+from kvproxy.bench.codec_effects import Reading, int8_effect
 from kvproxy.bench.engine.driver import Rig, open_rig
 from kvproxy.bench.machine import engine_machine
-from kvproxy.codecs.open_codec import CODECS, open_codec
+from kvproxy.codecs.first_layer_codec import FirstLayerRows
+from kvproxy.codecs.open_codec import CODECS, WITH_ENGINE, open_codec
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.core.page_form import PageForm
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -45,58 +46,81 @@ def bench_codec(
     Example: ``bench_codec("smollm2-135m", text, cache_dir=folder, pages=4)``
     """
     say = progress or (lambda *_: None)
-    folder = resolve_model(model, cache_dir=cache_dir).path
-    ids = tuple(Tokenizer.load(folder).encode_text(text))[: pages * PAGE_TOKENS + TAIL]
-    whole = (len(ids) - TAIL) // PAGE_TOKENS
-    if whole < 1:
-        raise SetupError(f"the text has {len(ids)} tokens; give one of at least {PAGE_TOKENS + TAIL}")
-    ids = ids[: whole * PAGE_TOKENS + TAIL]
+    ids = _document_ids(model, text, pages, cache_dir)
+    known = len(ids) - TAIL
     say(0, 4)
     with _document(model, ids, "bfloat16", cache_dir) as (rig, kept):
-        form = rig.model.page_shape.form
         result: dict[str, Any] = {
             "machine": rig.on_thread(engine_machine),
             "model": model,
-            "tokens": whole * PAGE_TOKENS,
+            "tokens": known,
             "exact_kernels": rig.model.numerics.exact,
             "not_measured": missing(),
             "shipping_needs": float(PAPER_INPUTS.egress_ratio),
         }
-        rows = measure_codecs(form, kept[:whole], repeats)
+        rows = _measured(rig, kept, repeats)
         say(1, 4)
-        result["first_layer"] = first_layer(rig, ids[: whole * PAGE_TOKENS], kept[:whole], rows[0]["ratio"])
-        result["int8"] = int8_effect(rig, Reading(ids, whole * PAGE_TOKENS))
+        result["int8"] = int8_effect(rig, Reading(ids, known))
         say(2, 4)
     with _document(model, ids, "float32", cache_dir) as (rig, kept):
-        form = rig.model.page_shape.form
-        rows += measure_codecs(form, kept[:whole], repeats)
+        rows += _measured(rig, kept, repeats)
+        form = replace(rig.model.page_shape.form, dtype="float16")
         say(3, 4)
-    half = PageForm(form.layers, form.kv_heads, form.head_dim, "float16")
     # No model is served in float16: the float32 KV rounded to it.
-    with np.errstate(over="ignore"):
-        rounded = [np.frombuffer(p, np.float32).astype(np.float16).tobytes() for p in kept[:whole]]
-    rows += measure_codecs(half, rounded, repeats)
+    rows += measure_codecs(form, [_rounded(page) for page in kept], repeats)
     say(4, 4)
     best = max(r["ratio"] for r in rows)
     return result | {"codecs": rows, "best_ratio": best, "reaches_shipping": best >= result["shipping_needs"]}
 
 
+def _document_ids(model: str, text: str, pages: int, cache_dir: Path) -> tuple[int, ...]:
+    """Return the tokens of as many whole pages as there are, at most ``pages``, and TAIL behind them."""
+    folder = resolve_model(model, cache_dir=cache_dir).path
+    ids = Tokenizer.load(folder).encode_text(text)
+    whole = min(pages, (len(ids) - TAIL) // PAGE_TOKENS)
+    if whole < 1:
+        raise SetupError(f"the text has {len(ids)} tokens; give one of at least {PAGE_TOKENS + TAIL}")
+    return tuple(ids[: whole * PAGE_TOKENS + TAIL])
+
+
+@dataclass(frozen=True, slots=True)
+class CodedPage:
+    """A page's payload, and the token ids that it was computed from."""
+
+    payload: bytes
+    token_ids: tuple[int, ...]
+
+
+def _rounded(page: CodedPage) -> CodedPage:
+    with np.errstate(over="ignore"):
+        half = np.frombuffer(page.payload, np.float32).astype(np.float16)
+    return CodedPage(half.tobytes(), page.token_ids)
+
+
 @contextmanager
 def _document(
-    model: str, ids: Sequence[int], dtype: str, cache_dir: Path
-) -> Iterator[tuple[Rig, list[bytes]]]:
-    """Prefill a document; yield the rig and the payloads of its pages."""
+    model: str, ids: tuple[int, ...], dtype: str, cache_dir: Path
+) -> Iterator[tuple[Rig, list[CodedPage]]]:
+    """Prefill a document; yield the rig and the document's whole pages."""
     with open_rig(model, dtype=dtype, tokens=len(ids) + 4 * PAGE_TOKENS, cache_dir=cache_dir) as rig:
         rig.run(ids, max_tokens=0)
-        yield rig, [page.payload for page in rig.kv(ids)]
+        kept = enumerate(page.payload for page in rig.kv(ids) if page.used == PAGE_TOKENS)
+        yield rig, [CodedPage(p, ids[i * PAGE_TOKENS : (i + 1) * PAGE_TOKENS]) for i, p in kept]
 
 
-def measure_codecs(form: PageForm, pages: Sequence[bytes], repeats: int) -> list[dict[str, Any]]:
-    """Return a row for each codec, the product's own first.
+def _measured(rig: Rig, pages: Sequence[CodedPage], repeats: int) -> list[dict[str, Any]]:
+    return measure_codecs(rig.model.page_shape.form, pages, repeats, rig.model.first_layer())
 
-    Example: ``measure_codecs(form, [payload], repeats=1)[0]["ratio"]``
+
+def measure_codecs(
+    form: PageForm, pages: Sequence[CodedPage], repeats: int, engine: FirstLayerRows | None = None
+) -> list[dict[str, Any]]:
+    """Return a row for each codec, the product's own first; the one that needs it with an ``engine`` alone.
+
+    Example: ``measure_codecs(form, [CodedPage(payload, token_ids)], repeats=1)[0]["ratio"]``
     """
-    coders = (*(_own(name, form) for name in CODECS), *(_other(b, form) for b in baselines(form)))
+    names = (*CODECS, *([] if engine is None else [WITH_ENGINE]))
+    coders = [*(_own(name, form, engine) for name in names), *(_other(b, form) for b in baselines(form))]
     rows = [_measure(coder, form, pages, repeats) for coder in coders]
     wrong = [row["codec"] for row in rows if not row["equal"]]
     if wrong:
@@ -105,75 +129,86 @@ def measure_codecs(form: PageForm, pages: Sequence[bytes], repeats: int) -> list
 
 
 @dataclass(frozen=True, slots=True)
+class _Frame:
+    """One coded frame of a page."""
+
+    coded: bytes
+    index: int
+    page: CodedPage
+
+
+@dataclass(frozen=True, slots=True)
 class _Coder:
     """A codec of pages: the frames of one, and the numbers of a frame."""
 
     name: str
-    encode: Callable[[bytes], list[bytes]]
-    decode: Callable[[bytes], NDArray[Any]]
+    encode: Callable[[CodedPage], list[bytes]]
+    decode: Callable[[_Frame], NDArray[Any]]
 
 
-def _own(name: str, form: PageForm) -> _Coder:
+def _own(name: str, form: PageForm, engine: FirstLayerRows | None) -> _Coder:
     """Return the product's codec as the store calls it: into memory that is there already, a thread's own."""
-    codec, size, own = open_codec(name, form), form.frame_bytes(PAGE_TOKENS), threading.local()
+    codec, size, own = open_codec(name, form, engine), form.frame_bytes(PAGE_TOKENS), threading.local()
 
-    def decode(coded: bytes) -> NDArray[Any]:
+    def decode(frame: _Frame) -> NDArray[Any]:
         room: NDArray[Any] | None = getattr(own, "room", None)
         if room is None:
             room = own.room = np.empty(size, np.uint8)
-        codec.decode(memoryview(coded), 0, PAGE_TOKENS, memoryview(room))
+        codec.decode(memoryview(frame.coded), frame.index, frame.page.token_ids, room.data)
         return room
 
-    return _Coder(name, lambda page: codec.encode(memoryview(page), PAGE_TOKENS), decode)
+    return _Coder(name, lambda page: codec.encode(memoryview(page.payload), page.token_ids), decode)
 
 
-def _other(baseline: Baseline, form: PageForm) -> _Coder:
-    def encode(page: bytes) -> list[bytes]:
-        return [baseline.encode(frame) for frame in _frames(page, form)]
+def _other(baseline: PeerCodec, form: PageForm) -> _Coder:
+    def encode(page: CodedPage) -> list[bytes]:
+        return [baseline.encode(frame) for frame in _plain(page, form)]
 
-    return _Coder(baseline.name, encode, baseline.decode)
+    return _Coder(baseline.name, encode, lambda frame: baseline.decode(frame.coded))
 
 
-def _frames(page: bytes, form: PageForm) -> list[bytes]:
+def _plain(page: CodedPage, form: PageForm) -> list[bytes]:
     size = form.frame_bytes(PAGE_TOKENS)
-    return [page[i * size : (i + 1) * size] for i in range(form.frames)]
+    return [page.payload[i * size : (i + 1) * size] for i in range(form.frames)]
 
 
-def _measure(coder: _Coder, form: PageForm, pages: Sequence[bytes], repeats: int) -> dict[str, Any]:
+def _measure(coder: _Coder, form: PageForm, pages: Sequence[CodedPage], repeats: int) -> dict[str, Any]:
     began = time.thread_time()
-    coded = [frame for page in pages for frame in coder.encode(page)]
+    coded = [[*enumerate(coder.encode(page))] for page in pages]
     encoding = time.thread_time() - began
-    frames = [frame for page in pages for frame in _frames(page, form)]
-    equal = all(coder.decode(c).tobytes() == frame for c, frame in zip(coded, frames, strict=True))
-    decoding = min(_decode_all(coder, coded, time.thread_time) for _ in range(repeats))
-    plain, keys = sum(map(len, frames)), sum(map(len, coded[::2]))
+    frames = [_Frame(c, i, page) for page, row in zip(pages, coded, strict=True) for i, c in row]
+    wanted = [frame for page in pages for frame in _plain(page, form)]
+    equal = all(coder.decode(f).tobytes() == plain for f, plain in zip(frames, wanted, strict=True))
+    decoding = min(_decode_all(coder, frames, time.thread_time) for _ in range(repeats))
+    plain, keys = sum(map(len, wanted)), sum(len(f.coded) for f in frames[::2])
+    values = sum(len(f.coded) for f in frames[1::2])
     return {
         "dtype": form.dtype,
         "codec": coder.name,
-        "ratio": round(plain / sum(map(len, coded)), 4),
+        "ratio": round(plain / (keys + values), 4),
         "ratio_k": round(plain / 2 / keys, 4),
-        "ratio_v": round(plain / 2 / sum(map(len, coded[1::2])), 4),
+        "ratio_v": round(plain / 2 / values, 4),
         "encode_gbs": round(plain / encoding / 1e9, 3),
         "decode_gbs": round(plain / decoding / 1e9, 3),
-        "two_threads": round(_two_threads(coder, coded, repeats), 2),
+        "two_threads": round(_two_threads(coder, frames, repeats), 2),
         "equal": equal,
     }
 
 
-def _decode_all(coder: _Coder, coded: Sequence[bytes], clock: Callable[[], float]) -> float:
+def _decode_all(coder: _Coder, frames: Sequence[_Frame], clock: Callable[[], float]) -> float:
     began = clock()
-    for frame in coded:
+    for frame in frames:
         coder.decode(frame)
     return clock() - began
 
 
-def _two_threads(coder: _Coder, coded: Sequence[bytes], repeats: int) -> float:
+def _two_threads(coder: _Coder, frames: Sequence[_Frame], repeats: int) -> float:
     """Return the wall time of one thread that decodes all twice, over that of two that decode all at once."""
     alone = together = float("inf")
     for _ in range(repeats):
-        alone = min(alone, 2 * _decode_all(coder, coded, time.perf_counter))
+        alone = min(alone, 2 * _decode_all(coder, frames, time.perf_counter))
         threads = [
-            threading.Thread(target=_decode_all, args=(coder, coded, time.perf_counter)) for _ in range(2)
+            threading.Thread(target=_decode_all, args=(coder, frames, time.perf_counter)) for _ in range(2)
         ]
         began = time.perf_counter()
         for thread in threads:

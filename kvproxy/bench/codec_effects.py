@@ -1,8 +1,7 @@
-"""What the engine adds to a codec, layer 0 from token ids, and what int8 does to a reader of a document."""
+"""Effects of int8 on a reader of a document."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,25 +20,6 @@ class Reading:
 
     ids: tuple[int, ...]
     known: int
-
-
-def first_layer(rig: Rig, ids: Sequence[int], pages: Sequence[bytes], ratio: float) -> dict[str, Any]:
-    """Compute layer 0's K and V again from the token ids alone, and compare them with the pages to the bit.
-
-    ``ratio``: that of whole pages. Where every bit is equal, pages need not hold that layer: ``ratio_without``.
-
-    Example: ``first_layer(rig, ids, payloads, ratio=1.55)["equal"]``
-    """
-    layers, page_bytes = rig.model.page_shape.layers, rig.model.page_shape.bytes
-    again, seconds = rig.first_layer(ids)
-    kept = [page[: page_bytes // layers] for page in pages]
-    return {
-        "equal": again == kept,
-        "positions": len(ids),
-        "ratio_without": round(ratio * layers / (layers - 1), 4),
-        "recompute_s": round(seconds, 4),
-        "plain_mb": round(sum(map(len, kept)) / 1e6, 3),
-    }
 
 
 def int8_effect(rig: Rig, reading: Reading) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from kvproxy.terminal.tables import console
 
 
 def print_codec(result: Mapping[str, Any]) -> None:
-    """Print codecs by type, layer 0 from token ids, and int8."""
+    """Print codecs by type, and int8."""
     out = console()
     title = f"{result['tokens']:,} tokens of a document under {result['model']}, frames of one layer's K or V"
     columns = ("type", "codec", "ratio", "K", "V", "encode GB/s", "decode GB/s", "two threads")
@@ -31,16 +31,13 @@ def print_codec(result: Mapping[str, Any]) -> None:
 
 
 def _notes(result: Mapping[str, Any]) -> str:
-    first, needs = result["first_layer"], result["shipping_needs"]
-    equal = "equal to the bit" if first["equal"] else "NOT equal"
+    needs = result["shipping_needs"]
     reached = "one reaches it" if result["reaches_shipping"] else "no lossless code here reaches it"
     return (
         "Plain bytes by CPU time of one core; two threads: their speed over one's, by the clock. Every bit came back. "
-        f"Not installed, not measured: {', '.join(result['not_measured'])}. Layer 0 from the token ids alone: "
-        f"{equal} at {first['positions']:,} positions, computed at "
-        f"{first['plain_mb'] / 1e3 / first['recompute_s']:.2f} GB/s; without it {result['codecs'][0]['codec']} makes "
-        f"{first['ratio_without']:.3f}. Shipping KV instead of computing it would need a ratio of {needs:g} at list "
-        f"prices; the best here is {result['best_ratio']:.3f}: {reached}."
+        f"+layer0: pages without the layer that the engine computes again from the token ids, its time included. "
+        f"Not installed, not measured: {', '.join(result['not_measured'])}. Shipping KV instead of computing it would "
+        f"need a ratio of {needs:g} at list prices; the best here is {result['best_ratio']:.3f}: {reached}."
     )
 
 

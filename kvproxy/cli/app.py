@@ -29,6 +29,8 @@ from kvproxy.cli.publish_command import publishing
 from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
 from kvproxy.cli.terms_command import pricing
+from kvproxy.cli.upkeep_commands import add_upkeep_commands
+from kvproxy.cli.version_commands import versions
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
 
@@ -59,11 +61,13 @@ docs = typer.Typer(help="List, show and delete published documents.", no_args_is
 app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
 add_market_commands(app)
+add_upkeep_commands(app)
 app.add_typer(publishing)
 app.add_typer(seeing)
 docs.add_typer(pricing)
 docs.add_typer(document_files)
 docs.add_typer(residency)
+docs.add_typer(versions)
 
 NOT_COMPARED = 3
 """The exit status of a verification that found no difference, and could not compare all."""
@@ -165,7 +169,7 @@ def docs_list(
 
 @docs.command("show")
 def docs_show(
-    document: Annotated[str, typer.Argument(help="handbook, or one version: handbook@3")],
+    document: Annotated[str, typer.Argument(help="handbook, or one version: handbook@3, handbook@stable")],
     text: Annotated[bool, typer.Option("--text", help="Print the text itself instead.")] = False,
     url: Url = HERE,
     api_key: Key = None,

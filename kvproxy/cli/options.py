@@ -54,7 +54,7 @@ def read_sizes(text: str) -> tuple[int, ...]:
 
 def read_size(text: str) -> int:
     """Return the bytes of ``8MiB``. Raises SetupError."""
-    from kvproxy.config import parse_bytes
+    from kvproxy.settings.byte_size import parse_bytes
 
     try:
         size = parse_bytes(text)

@@ -34,6 +34,9 @@ def publish(
     private: Annotated[bool, typer.Option("--private", help="For this API key's tenant alone.")] = False,
     public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
     granted: Annotated[bool, typer.Option("--granted", help="For those whom a grant lets in.")] = False,
+    ttl: Annotated[
+        int | None, typer.Option(min=1, help="Seconds after which it is not served any more.")
+    ] = None,
     pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
     per_1000: Annotated[
         str | None, typer.Option("--price-per-1000", help="For a thousand tokens of it, e.g. 0.02.")
@@ -70,7 +73,13 @@ def publish(
     price = _price(per_1000, share, publisher_share, text_readers, free=free)
     if licence is not None and price is None:
         raise typer.BadParameter("--licence goes with a price, which may be --free")
-    chosen: dict[str, Any] = {"visibility": visibility, "pinned": pin, "price": price, "licence": licence}
+    chosen: dict[str, Any] = {
+        "visibility": visibility,
+        "pinned": pin,
+        "price": price,
+        "licence": licence,
+        "ttl_s": ttl,
+    }
     if document is None:
         if "-" in sources:
             raise typer.BadParameter("a text from stdin needs --id")

@@ -14,6 +14,7 @@ from kvproxy.errors import SetupError
 
 if TYPE_CHECKING:
     from kvproxy.accounts.account_values import CreditLimit
+    from kvproxy.core.document_quota import DocumentQuota
 
 tenants = typer.Typer(
     help="Make, list and limit tenants, on the server's machine, also while it runs.", no_args_is_help=True
@@ -62,20 +63,28 @@ def tenants_limit(
     amount: Amount = None,
     requests: Requests = None,
     credit: CreditText = None,
+    quota: Annotated[
+        str | None,
+        typer.Option(
+            help="What it may have published: versions=100,bytes=10GiB,tokens=1000000; none; or default, for the "
+            "configured one."
+        ),
+    ] = None,
     closed: Annotated[
         bool | None, typer.Option("--close/--reopen", help="Refuse all its keys, or accept them again.")
     ] = None,
     config: ConfigFile = None,
     store: StoreFolder = None,
 ) -> None:
-    """Set a tenant's budget for a period (without any limit it is removed), its credit, or close it."""
+    """Set a tenant's budget for a period (without any limit it is removed), its credit, its quota, or close it."""
     from kvproxy.accounts.account_values import tenant_subject
 
     limits = (tokens, read_amount(amount), requests)
     if period is None and limits != (None, None, None):
         raise SetupError("say for which --period the limit is: minute, day or month")
-    if period is None and credit is None and closed is None:
-        raise SetupError("nothing to set: give a --period, --credit, --close or --reopen")
+    if period is None and credit is None and closed is None and quota is None:
+        raise SetupError("nothing to set: give a --period, --credit, --quota, --close or --reopen")
+    own = None if quota is None else _read_quota(quota)
     budget = None if period is None else read_budget(tenant_subject(name), period, limits)
     wanted = _read_credit(credit)
     with configured_accounts(config, store) as (_, accounts):
@@ -84,6 +93,8 @@ def tenants_limit(
             accounts.set_budget(budget)
         if wanted is not None:
             accounts.set_credit(name, wanted)
+        if quota is not None:
+            accounts.set_quota(name, own)
         if closed is not None:
             accounts.close_tenant(name, closed=closed)
     typer.echo(f"changed tenant {name}")
@@ -95,3 +106,24 @@ def _read_credit(text: str | None) -> CreditLimit | None:
     if text is None:
         return None
     return CreditLimit(None if text == "unlimited" else read_amount(text))
+
+
+def _read_quota(text: str) -> DocumentQuota | None:
+    """Return the quota that a person wrote; None for the configured one. Raises SetupError."""
+    from kvproxy.core.document_quota import NO_QUOTA, DocumentQuota
+    from kvproxy.settings.byte_size import parse_bytes
+
+    if text == "default":
+        return None
+    if text == "none":
+        return NO_QUOTA
+    limits: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name not in ("versions", "bytes", "tokens") or (name != "bytes" and not value.isdecimal()):
+            raise SetupError(f"'{part[:40]}' is no quota; write versions=100,bytes=10GiB,tokens=1000000")
+        try:
+            limits[name] = int(str(parse_bytes(value))) if name == "bytes" else int(value)
+        except ValueError as e:
+            raise SetupError(f"'{part[:40]}' is no quota: {e}") from e
+    return DocumentQuota(**limits)

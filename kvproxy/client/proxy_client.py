@@ -19,6 +19,7 @@ from kvproxy.client.request_failed import RequestFailed, failure, refusal, unrea
 from kvproxy.client.residency_calls import ResidencyCalls
 from kvproxy.client.sync_events import event_objects
 from kvproxy.client.topups import Payer, topped_up
+from kvproxy.client.version_calls import VersionCalls
 
 Progress = Callable[[int, int], None]
 
@@ -26,7 +27,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
 
-class Client(MarketCalls, RequestCalls, ResidencyCalls, FileCalls):
+class Client(MarketCalls, RequestCalls, ResidencyCalls, VersionCalls, FileCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -77,6 +78,7 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls, FileCalls):
         pinned: bool | None = None,
         price: Mapping[str, str] | None = None,
         licence: str | None = None,
+        ttl_s: int | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Publish ``text`` as ``document`` and wait until its pages are kept.
@@ -84,12 +86,19 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls, FileCalls):
         The text of the current version changes nothing; another text becomes a new version. ``visibility`` is
         ``"public"``, ``"granted"`` for those whom a grant lets in, or ``"private"`` for this API key's tenant alone;
         ``pinned`` keeps the KV in memory; ``price`` and ``licence`` are terms, as `set_terms` has them; None leaves
-        what is configured, or what the version before it has. ``progress(done, total)`` counts tokens.
+        what is configured, or what the version before it has. ``ttl_s``: seconds after which it is not served any
+        more. ``progress(done, total)`` counts tokens.
 
         Returns ``info`` (as `document` does), ``created`` (false when the version was there) and ``prefill_s``.
         Example: ``client.publish("handbook", text, visibility="private")["info"]["version"]``.
         """
-        chosen = {"visibility": visibility, "pinned": pinned, "price": price, "licence": licence}
+        chosen = {
+            "visibility": visibility,
+            "pinned": pinned,
+            "price": price,
+            "licence": licence,
+            "ttl_s": ttl_s,
+        }
         body = {"id": document, "text": text} | {k: v for k, v in chosen.items() if v is not None}
         result = self._streamed("/kv/v1/documents", body, {}, progress)
         if result is None:
@@ -120,11 +129,12 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls, FileCalls):
         return self._exchange("POST", f"{document_path(ref)}/promote", body=body)[0]
 
     def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
-        """Return one version: ``ref`` is ``"handbook"`` for the current one, or ``"handbook@3"``.
+        """Return one version: ``ref`` is ``"handbook"`` for the current one, ``"handbook@3"``, ``"handbook@stable"``.
 
         Its fields: ``id``, ``version``, ``current``, ``etag`` (sha256 of the text), ``visibility``, ``characters``,
         ``tokens``, ``created`` (Unix seconds), ``framings`` with their ``resident_tokens``, ``quarantined``,
-        ``pinned``, ``origin``, ``reads``, ``saved_tokens``, ``last_read``, ``spellings``; and ``text`` where that is
+        ``pinned``, ``origin``, ``reads``, ``saved_tokens``, ``last_read``, ``expires``, ``aliases``,
+        ``spellings``; and ``text`` where that is
         asked for.
         Example: ``client.document("handbook", text=True)["text"]``.
         """

@@ -6,6 +6,8 @@ readers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kvproxy.codecs.page_codec import CodecFault
@@ -29,11 +31,12 @@ class FrameCodec:
         self._kernels, self._form = kernels, form
         self._most(1)
 
-    def encode(self, payload: memoryview, positions: int) -> list[bytes]:
+    def encode(self, payload: memoryview, token_ids: Sequence[int]) -> list[bytes]:
         """See ``PageCodec.encode``.
 
-        Example: ``codec.encode(memoryview(pool.read(page)), positions=256)``
+        Example: ``codec.encode(memoryview(pool.read(page)), token_ids)``
         """
+        positions = len(token_ids)
         size = self._form.frame_bytes(positions)
         plain = np.frombuffer(payload, dtype=np.uint8)
         if len(plain) != size * self._form.frames:
@@ -48,11 +51,12 @@ class FrameCodec:
             frames.append(coded[:written].tobytes())
         return frames
 
-    def decode(self, frame: memoryview, index: int, positions: int, into: memoryview) -> None:
+    def decode(self, frame: memoryview, index: int, token_ids: Sequence[int], into: memoryview) -> None:
         """See ``PageCodec.decode``.
 
-        Example: ``codec.decode(frame, 0, 256, memoryview(bytearray(form.frame_bytes(256))))``
+        Example: ``codec.decode(frame, 0, token_ids, memoryview(bytearray(form.frame_bytes(256))))``
         """
+        positions = len(token_ids)
         size = self._form.frame_bytes(positions)
         room = np.frombuffer(into, dtype=np.uint8)
         if len(room) != size or into.readonly:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -16,17 +17,17 @@ class PageCodec(Protocol):
     def name(self) -> str:
         """Name and version, kept in a page's header: frames of another name are never tried."""
 
-    def encode(self, payload: memoryview, positions: int) -> list[bytes]:
+    def encode(self, payload: memoryview, token_ids: Sequence[int]) -> list[bytes]:
         """Return a payload's frames in order: K0, V0, K1, V1 ... Raises ValueError for a payload of another size.
 
-        Example: ``frames = codec.encode(memoryview(payload), positions=256)``
+        Example: ``frames = codec.encode(memoryview(payload), token_ids)``
         """
 
-    def decode(self, frame: memoryview, index: int, positions: int, into: memoryview) -> None:
-        """Decode frame ``index`` into memory of ``PageForm.frame_bytes(positions)`` bytes, to the bit.
+    def decode(self, frame: memoryview, index: int, token_ids: Sequence[int], into: memoryview) -> None:
+        """Decode frame ``index`` into memory of ``PageForm.frame_bytes(len(token_ids))`` bytes, to the bit.
 
         Nothing else is written and no memory follows a size that the frame names. The content of ``into`` is
         undefined when `CodecFault` is raised. Raises ValueError for ``into`` of another size.
 
-        Example: ``codec.decode(frame, 0, 256, memoryview(bytearray(form.frame_bytes(256))))``
+        Example: ``codec.decode(frame, 0, token_ids, memoryview(bytearray(form.frame_bytes(256))))``
         """

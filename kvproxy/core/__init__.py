@@ -30,6 +30,7 @@ from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse
 from kvproxy.core.pages import (
     PAGE_TOKENS,
     Kept,
+    KeptCost,
     KeptPage,
     NoPages,
     PageLookup,
@@ -40,6 +41,7 @@ from kvproxy.core.pages import (
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
 from kvproxy.core.quotes import HonouredQuote, QuoteBasis, QuoteDecision
 from kvproxy.core.requests import (
+    LATEST,
     NAMEABLE_ID,
     CacheHints,
     ChatRequest,
@@ -65,6 +67,7 @@ __all__ = [
     "DEFAULT_PERMISSIONS",
     "GRANTED",
     "HERMES",
+    "LATEST",
     "NAMEABLE_ID",
     "NANO",
     "PAGE_TOKENS",
@@ -86,6 +89,7 @@ __all__ = [
     "IsolateBy",
     "JsonFormat",
     "Kept",
+    "KeptCost",
     "KeptPage",
     "KnownPrefix",
     "LeftOut",

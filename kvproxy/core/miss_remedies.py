@@ -32,7 +32,8 @@ REMEDIES: Mapping[MissCause, Remedy] = {
     ),
     MissCause.TOOLS_ORDER: Remedy(
         "the same tools, or the same keys of a JSON object, stand in another order",
-        "sort the tools by name and dump JSON with sorted keys before each request",
+        "dump JSON in the prompt's text with sorted keys and named objects in one order; the field `tools` needs no "
+        "care, the proxy sorts it",
     ),
     MissCause.WHITESPACE: Remedy(
         "only white space or invisible characters differ: CR LF, a trailing space, a no-break space",

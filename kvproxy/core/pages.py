@@ -75,3 +75,16 @@ class Kept:
     """0.0 when every page was there already."""
     computed: int = 0
     """Positions that were computed for it; the others were taken from pages that were there."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCost:
+    """Estimated seconds to have a kept prefix again once it is out of memory, from speeds measured on this machine.
+
+    Requests take the cheaper way.
+    """
+
+    load_s: float
+    """To load its pages from where they are."""
+    compute_s: float
+    """To compute them."""

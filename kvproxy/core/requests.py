@@ -21,18 +21,26 @@ NAMEABLE_ID = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
 now, is narrower: older stores hold ids with ``..`` or ``//``."""
 
 
+LATEST = "latest"
+"""The alias that every document has: its current version."""
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
-    """The name of a document, or of one version of it: ``handbook`` or ``handbook@3``."""
+    """The name of a document, or of one version of it: ``handbook``, ``handbook@3`` or ``handbook@stable``."""
 
     id: str
     version: int | None = None
     owner: str | None = None
     """The publisher's scope, for a private version: each publisher has private ids of its own, invisible to
     others. None for a public one and in clients' references, which the server resolves."""
+    alias: str | None = None
+    """In clients' references: a movable name of one version, which its publisher has set; ``latest`` is the current
+    one. The library resolves it."""
 
     def __str__(self) -> str:
-        return self.id if self.version is None else f"{self.id}@{self.version}"
+        named = self.alias if self.version is None else self.version
+        return self.id if named is None else f"{self.id}@{named}"
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@
     ├─ AuthenticationFailed           401  invalid_api_key
     ├─ PaymentRequired                402  payment_required
     ├─ PermissionDenied               403  permission_denied
+    │  ├─ DocumentQuotaExceeded       403  document_quota_exceeded
     │  ├─ OriginRefused               403  origin_refused
     │  └─ SignatureRefused            403  signature_refused
     ├─ NotFound                       404
@@ -29,6 +30,10 @@
     │  └─ RouteNotFound               404  unknown_url
     ├─ MethodNotAllowed               405  method_not_allowed
     ├─ AlreadyUsed                    409  already_used
+    ├─ Gone                           410
+    │  ├─ DocumentExpired             410  document_expired
+    │  └─ DocumentRevoked             410  document_revoked
+    ├─ PreconditionFailed             412  precondition_failed
     ├─ BodyTooLarge                   413  request_too_large
     ├─ Overloaded                     429  engine_busy         Retry-After
     ├─ QuotaExceeded                  429  insufficient_quota  Retry-After
@@ -57,9 +62,13 @@ from kvproxy.errors.request_errors import (
     BodyTooLarge,
     CannotFit,
     ContextTooLong,
+    DocumentExpired,
     DocumentNotFound,
+    DocumentQuotaExceeded,
     DocumentRejected,
+    DocumentRevoked,
     ExpectationFailed,
+    Gone,
     HeadTooLarge,
     InvalidRequest,
     MethodNotAllowed,
@@ -68,6 +77,7 @@ from kvproxy.errors.request_errors import (
     OriginRefused,
     PaymentRequired,
     PermissionDenied,
+    PreconditionFailed,
     PreviousResponseNotFound,
     QuotaExceeded,
     ReceiptNotFound,
@@ -100,9 +110,13 @@ __all__ = [
     "BodyTooLarge",
     "CannotFit",
     "ContextTooLong",
+    "DocumentExpired",
     "DocumentNotFound",
+    "DocumentQuotaExceeded",
     "DocumentRejected",
+    "DocumentRevoked",
     "ExpectationFailed",
+    "Gone",
     "HeadTooLarge",
     "HitLost",
     "InvalidRequest",
@@ -115,6 +129,7 @@ __all__ = [
     "Overloaded",
     "PaymentRequired",
     "PermissionDenied",
+    "PreconditionFailed",
     "PreviousResponseNotFound",
     "QuotaExceeded",
     "ReceiptNotFound",

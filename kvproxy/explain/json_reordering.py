@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 _DECODER = json.JSONDecoder()
-_OPENINGS = 12
-"""Brackets in front of a difference at which a value is tried: the enclosing ones, innermost first."""
-MOST = 1 << 18
-"""Characters of a value that is parsed."""
+_BRACKET = re.compile(r"[\[\]{}]")
+_OPENINGS = 8
+"""Enclosing brackets at which a value is tried."""
+MOST = 1 << 16
+"""Characters of a value that is parsed, and in front of a difference that are looked through for its beginning."""
 
 
 def reordered_at(sent: str, other: str, position: int) -> bool:
@@ -50,13 +51,18 @@ def _sorted(value: Any) -> Any:
 
 
 def _openings(text: str, position: int) -> Iterator[int]:
-    """Yield the places of brackets before ``position`` that may enclose it, the nearest first."""
-    at = position
-    for _ in range(_OPENINGS):
-        at = max(text.rfind("{", 0, at), text.rfind("[", 0, at))
-        if at < 0:
-            return
-        yield at
+    """Yield the places of brackets before ``position`` that enclose it, the innermost first. Brackets inside of strings
+    count too: a wrong place is no value, or one that does not enclose it."""
+    start = max(0, position - MOST)
+    closed = yielded = 0
+    for match in reversed(list(_BRACKET.finditer(text, start, position))):
+        if match[0] in "}]":
+            closed += 1
+        elif closed:
+            closed -= 1
+        elif yielded < _OPENINGS:
+            yielded += 1
+            yield match.start()
 
 
 def _value(text: str, start: int) -> Any:

@@ -33,10 +33,9 @@ from kvproxy.explain.request_outline import (
     changed_place,
     outline_of,
     roles_changed,
-    tools_reordered,
 )
 from kvproxy.explain.text_difference import TextDifference
-from kvproxy.explain.token_difference import Decode, token_difference
+from kvproxy.explain.token_difference import NARROW, WIDE, Decode, TokenWindow, token_difference
 
 DIRECT = {
     MissReason.NOT_RESIDENT: MissCause.EVICTED,
@@ -129,12 +128,11 @@ class MissExplainer:
         return FoundCause(MissCause.TOO_SHORT if short else MissCause.NO_DOCUMENT)
 
     def beside_request(
-        self, asked: AskedPrompt, *, other: bool = False, whole: bool = False
+        self, asked: AskedPrompt, *, other: bool = False, window: TokenWindow = NARROW
     ) -> FoundCause | None:
         """Return the first difference from the nearest earlier request of the caller; None where there is none.
 
-        ``other``: pass over the same request, sent before. ``whole``: count its ``position`` from the prompt's
-        beginning, at a cost that grows with it.
+        ``other``: pass over the same request, sent before. ``window``: what is decoded, a narrow one first.
         """
         if self.previous is None:
             return None
@@ -142,10 +140,10 @@ class MissExplainer:
         near = self.previous.nearest(asked.caller.cache_scope, packed(ids), other=other)
         if near is None or not near.common:
             return None
-        return self._compared(asked, ids, near, whole=whole)
+        return self._compared(asked, ids, near, window)
 
     def _compared(
-        self, asked: AskedPrompt, ids: tuple[int, ...], near: NearestRequest, *, whole: bool
+        self, asked: AskedPrompt, ids: tuple[int, ...], near: NearestRequest, window: TokenWindow
     ) -> FoundCause:
         theirs, common = near.request.token_ids, near.common
         found = FoundCause(None, request=near.request, common=common)
@@ -154,13 +152,21 @@ class MissExplainer:
             gone = MissCause.EVICTED if common >= PAGE_TOKENS else MissCause.TOO_SHORT
             return replace(found, cause=gone if kept else None)
         outline = outline_of(asked.request, self._key)
-        difference = token_difference(ids, theirs, common, self._decode, whole=whole)
+        difference = token_difference(ids, theirs, common, self._decode, window)
         place = changed_place(outline, near.request.outline)
         found = replace(found, place=place, difference=difference)
         if kept and common >= PAGE_TOKENS:
             return replace(found, cause=MissCause.EVICTED)
         rest = len(ids) - common
-        return replace(found, cause=prompt_cause(difference, outline, near.request.outline, common, rest))
+        cause = prompt_cause(difference, outline, near.request.outline, common, rest)
+        if (
+            cause in (MissCause.UNKNOWN, MissCause.NO_DOCUMENT)
+            and window is NARROW
+            and _like_json(difference)
+        ):
+            wide = token_difference(ids, theirs, common, self._decode, WIDE)
+            cause = MissCause.TOOLS_ORDER if cause_of(wide) is MissCause.TOOLS_ORDER else cause
+        return replace(found, cause=cause)
 
     def _in_front(self, asked: AskedPrompt) -> FoundCause:
         """Return the cause of a document behind a preamble that it never stood behind."""
@@ -207,8 +213,6 @@ def prompt_cause(
     if difference.none:
         return MissCause.BOUNDARY_MERGE
     place = changed_place(ours, theirs)
-    if tools_reordered(ours, theirs) and "{" in difference.before + difference.sent[:80]:
-        return MissCause.TOOLS_ORDER
     # Another question behind the same beginning is no fault: there was only little to share.
     if _is_last(place, ours, theirs) and rest < PAGE_TOKENS:
         return MissCause.TOO_SHORT if common < PAGE_TOKENS else None
@@ -218,6 +222,11 @@ def prompt_cause(
     if roles_changed(ours, theirs) or (place in (None, "template") and ours.messages):
         return MissCause.ROLE_OR_TEMPLATE
     return MissCause.UNKNOWN if common >= SIMILAR else MissCause.NO_DOCUMENT
+
+
+def _like_json(difference: TextDifference) -> bool:
+    around = difference.before[-400:] + difference.sent[:80]
+    return '"' in around and ("{" in around or "[" in around)
 
 
 def _is_last(place: Place | None, ours: RequestOutline, theirs: RequestOutline) -> bool:

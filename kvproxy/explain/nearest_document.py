@@ -83,6 +83,11 @@ def near_documents(
 
 
 def _ended(front: FrontText, library: Library, caller: Caller) -> NearDocument | None:
+    withdrawn = library.withdrawn.at_front(front.text, caller)
+    if withdrawn is not None and library.find_at_front(front.text.lstrip(), caller) is None:
+        cause = MissCause.REVOKED if withdrawn.ending == "revoked" else MissCause.EXPIRED
+        equal = TextDifference(len(withdrawn.document.text.strip()), "", "", "")
+        return NearDocument(withdrawn.document.ref, cause, front.message, equal)
     match = library.find_ended(front.text, caller)
     if match is None:
         return None

@@ -117,9 +117,10 @@ class PreviousRequests:
             return
         with self._lock:
             self._expire()
-            sent = self._scopes.setdefault(scope, _Sent())
+            sent = self._scopes.get(scope) or _Sent()
             for tokens in [request.tokens, *self._continued(sent, request.tokens)]:
                 self._drop(scope, sent, tokens)
+            self._scopes[scope] = sent  # dropping its last request has taken it out
             insort(sent.by_tokens, request.tokens)
             sent.kept[request.tokens] = request
             self._ages[scope, request.tokens] = None

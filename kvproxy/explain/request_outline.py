@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from kvproxy.core import ChatRequest, DocumentPart, Message, Role, TextRequest, Tool
-from kvproxy.explain.json_reordering import canonical
+from kvproxy.core import ChatRequest, DocumentPart, Message, Role, TextRequest
+from kvproxy.documents.prompts.tool_texts import canonical_tools
 
 MOST_MESSAGES = 128
 """Messages of a request that are kept as digests: a difference behind them has no place of its own."""
@@ -23,9 +23,7 @@ class RequestOutline:
 
     messages: tuple[tuple[Role, bytes], ...] = ()
     tools: bytes = b""
-    """Digest of the tools in their order; empty where there are none."""
-    tools_unordered: bytes = b""
-    """The same in no order, neither of the tools nor of their schemas' keys."""
+    """Digest of the tools; empty where there are none. The prompt has them in one order, whatever the client's is."""
     variables: bytes = b""
     """Digest of the template's variables."""
 
@@ -43,18 +41,12 @@ def outline_of(request: ChatRequest | TextRequest, key: bytes) -> RequestOutline
     """
     if not isinstance(request, ChatRequest):
         return RequestOutline()
-    tools = [_shown(tool) for tool in request.tools if not tool.found]
+    tools = [tool for tool in request.tools if not tool.found]
     return RequestOutline(
         tuple((message.role, _digest(_text(message), key)) for message in request.messages[:MOST_MESSAGES]),
-        _digest(json.dumps(tools, ensure_ascii=False), key) if tools else b"",
-        _digest(canonical(tools), key) if tools else b"",
+        _digest(json.dumps(canonical_tools(tools), ensure_ascii=False), key) if tools else b"",
         _digest(json.dumps(request.template_kwargs, default=str, sort_keys=True), key),
     )
-
-
-def tools_reordered(one: RequestOutline, two: RequestOutline) -> bool:
-    """Return whether two requests have the same tools in another order, of the tools or of their keys."""
-    return one.tools != two.tools and bool(one.tools) and one.tools_unordered == two.tools_unordered
 
 
 def roles_changed(one: RequestOutline, two: RequestOutline) -> bool:
@@ -82,17 +74,14 @@ def first_message(one: RequestOutline, two: RequestOutline) -> int | None:
 def changed_place(one: RequestOutline, two: RequestOutline) -> Place | None:
     """Return the place of the first difference of two requests, None where none is seen.
 
-    A difference of variables or tools goes first: chat templates show both in front of the messages.
+    Tools go first, which chat templates show in front of the messages; variables last, most of which change the end.
     """
     if one.tools != two.tools:
         return "tools"
-    if one.variables != two.variables:
+    index = first_message(one, two)
+    if index is None and one.variables != two.variables:
         return "template"
-    return first_message(one, two)
-
-
-def _shown(tool: Tool) -> dict[str, object]:
-    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return index
 
 
 def _text(message: Message) -> str:

@@ -13,7 +13,7 @@ from kvproxy.objects.manifest_objects import (
     ManifestObjects,
     PointerConflict,
 )
-from kvproxy.objects.object_store import ObjectsUnavailable
+from kvproxy.objects.object_results import ObjectsUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from kvproxy.objects.object_store import ObjectAbsent, ObjectFound, ObjectStore, SwapConflict
+from kvproxy.objects.object_results import ObjectAbsent, ObjectFound, SwapConflict
+from kvproxy.objects.object_store import ObjectStore
 
 MOST_MANIFEST = 16 * 2**20
 """Bytes of a signed manifest at most."""

@@ -10,7 +10,8 @@ import logging
 import threading
 from collections.abc import Collection, Iterable
 
-from kvproxy.objects.object_store import ObjectAbsent, ObjectStore, ObjectsUnavailable, ObjectTooLarge
+from kvproxy.objects.object_results import ObjectAbsent, ObjectsUnavailable, ObjectTooLarge
+from kvproxy.objects.object_store import ObjectStore
 from kvproxy.store.page_results import Missing, Rejected
 
 logger = logging.getLogger(__name__)

@@ -7,77 +7,25 @@ the engine's thread. obstore waits without the GIL.
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
-import random
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from kvproxy.errors import KVProxyError, SetupError, Unavailable
+from kvproxy.errors import SetupError
+from kvproxy.objects.bounded_calls import BoundedCalls, StoreErrors, first_line
 from kvproxy.objects.circuit_breaker import CircuitBreaker
 from kvproxy.objects.object_address import SCHEMES, ObjectAddress
 from kvproxy.objects.object_counts import ObjectCounts
+from kvproxy.objects.object_results import ObjectAbsent, ObjectFound, ObjectTooLarge, SwapConflict, Swapped
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as AnyStore
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-_FIRST_PAUSE_S = 0.1
 _SWAP_LOCK = ".kvproxy-swap-lock"
-
-
-class ObjectsUnavailable(Unavailable):
-    """The object store does not answer, or refuses: nothing is known of the object. Status 503.
-
-    ``detail`` is for logs: it names the store, and the client is told neither that nor what it said.
-    """
-
-    def __init__(self, message: str, detail: str, *, retry_after_s: int) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)
-        self.detail = detail
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectFound:
-    """An object's bytes and the tag of this state of it."""
-
-    data: bytes | memoryview
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectAbsent:
-    """No object has this name."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectTooLarge:
-    """The object has more bytes than the caller takes; none was read."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Swapped:
-    """The mutable object is in its new state."""
-
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class SwapConflict:
-    """The mutable object was in another state than was expected; nothing has changed."""
 
 
 class ObjectStore:
@@ -93,16 +41,24 @@ class ObjectStore:
     def __init__(self, address: ObjectAddress) -> None:
         """Open the store; nothing is asked of it yet. Raises SetupError: no obstore, or the address is wrong."""
         self.address = address
-        self.breaker = CircuitBreaker()
-        self.counts = ObjectCounts()
         self._obstore = _obstore()
         self._store, self._folder = self._open()
-        self._places = threading.BoundedSemaphore(address.most_at_once)
+        self._calls = BoundedCalls(address, _store_errors(self._obstore.exceptions))
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """The breaker of all calls."""
+        return self._calls.breaker
+
+    @property
+    def counts(self) -> ObjectCounts:
+        """The counts of all calls."""
+        return self._calls.counts
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
         """Write a new object; return False, with nothing written, where one of this name exists."""
         try:
-            self._call("create", lambda: self._obstore.put(self._store, name, data, mode="create"))
+            self._calls.make("create", lambda: self._obstore.put(self._store, name, data, mode="create"))
         except self._obstore.exceptions.AlreadyExistsError:
             return False
         self.counts.sent(len(data))
@@ -110,7 +66,7 @@ class ObjectStore:
 
     def replace(self, name: str, data: bytes | memoryview) -> None:
         """Write an object in the place of any other of this name."""
-        self._call("replace", lambda: self._obstore.put(self._store, name, data, use_multipart=False))
+        self._calls.make("replace", lambda: self._obstore.put(self._store, name, data, use_multipart=False))
         self.counts.sent(len(data))
 
     def read(self, name: str, most: int) -> ObjectFound | ObjectAbsent | ObjectTooLarge:
@@ -127,7 +83,7 @@ class ObjectStore:
             return ObjectFound(data, result.meta["e_tag"] or "")
 
         try:
-            found = self._call("read", read)
+            found = self._calls.make("read", read)
         except FileNotFoundError:
             return ObjectAbsent()
         if isinstance(found, ObjectFound):
@@ -137,7 +93,9 @@ class ObjectStore:
     def read_front(self, name: str, size: int) -> bytes | None:
         """Read an object's first ``size`` bytes, or all of a shorter one; None where there is none."""
         try:
-            front = self._call("read", lambda: self._obstore.get_range(self._store, name, start=0, end=size))
+            front = self._calls.make(
+                "read", lambda: self._obstore.get_range(self._store, name, start=0, end=size)
+            )
         except FileNotFoundError:
             return None
         self.counts.received(len(front))
@@ -146,7 +104,7 @@ class ObjectStore:
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all objects below a prefix that ends in a slash. Raises ObjectsUnavailable on the way."""
         listing = iter(self._obstore.list(self._store, prefix, chunk_size=1000))
-        while (some := self._call("list", lambda: next(listing, None), attempts=1)) is not None:
+        while (some := self._calls.make("list", lambda: next(listing, None), attempts=1)) is not None:
             for meta in some:
                 yield meta["path"]
 
@@ -161,7 +119,7 @@ class ObjectStore:
 
         if names:
             try:
-                self._call("delete", delete)
+                self._calls.make("delete", delete)
             except FileNotFoundError:
                 for name in names if len(names) > 1 else ():
                     self.delete([name])
@@ -183,7 +141,7 @@ class ObjectStore:
             return self._obstore.put(self._store, name, data, mode=mode)["e_tag"] or ""
 
         try:
-            etag = self._call("swap", put)
+            etag = self._calls.make("swap", put)
         except (self._obstore.exceptions.PreconditionError, self._obstore.exceptions.AlreadyExistsError):
             now = self.read(name, max(len(data), 1)) if tries > 1 else ObjectAbsent()
             if isinstance(now, ObjectFound) and now.data == data:
@@ -193,64 +151,6 @@ class ObjectStore:
             return SwapConflict()
         self.counts.sent(len(data))
         return Swapped(etag)
-
-    def _call(self, operation: str, call: Callable[[], T], attempts: int | None = None) -> T:
-        """Call until it succeeds, or answers that the object is there, is not, or is in another state."""
-        errors = self._obstore.exceptions
-        began = time.monotonic()
-        most = attempts or self.address.attempts
-        for attempt in range(1, most + 1):
-            if not self.breaker.allows():
-                self.counts.failed(operation)
-                raise ObjectsUnavailable(
-                    "the object store failed repeatedly and is left alone for a moment",
-                    f"{self._name} failed repeatedly and is left alone for a moment",
-                    retry_after_s=max(1, round(self.breaker.rest_s)),
-                )
-            try:
-                with self._place():
-                    result = call()
-            except (FileNotFoundError, errors.AlreadyExistsError, errors.PreconditionError):
-                self.breaker.succeeded()
-                raise
-            except _hopeless(errors) as e:
-                # Not the breaker's: who may read and not write goes on reading.
-                self.counts.failed(operation)
-                raise ObjectsUnavailable(
-                    "the object store refuses", f"{self._name} refuses: {_first_line(e)}", retry_after_s=60
-                ) from e
-            except (errors.BaseError, OSError, ValueError) as e:
-                self._failed(operation, e)
-                late = time.monotonic() - began >= self.address.timeout_s
-                if attempt == most or late:
-                    raise ObjectsUnavailable(
-                        "the object store failed", f"{self._name} failed: {_first_line(e)}", retry_after_s=5
-                    ) from e
-                # Full jitter: proxies that lost their store together do not come back together.
-                time.sleep(random.uniform(0, _FIRST_PAUSE_S * 4 ** (attempt - 1)))
-            else:
-                self.breaker.succeeded()
-                return result
-        raise AssertionError("a call is made at least once")
-
-    def _failed(self, operation: str, error: Exception) -> None:
-        self.counts.failed(operation)
-        if self.breaker.failed():
-            logger.warning(
-                "the object store %s keeps failing and is left alone for a while; pages come from local files "
-                "or are computed meanwhile: %s",
-                self._name,
-                _first_line(error),
-            )
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=2 * self.address.timeout_s):
-            raise TimeoutError(f"{self.address.most_at_once} other requests to it take all places")
-        try:
-            yield
-        finally:
-            self._places.release()
 
     def _open(self) -> tuple[AnyStore, Path | None]:
         address, stores = self.address, self._obstore.store
@@ -270,19 +170,16 @@ class ObjectStore:
             # Retries are made here: obstore's own would double the time that a stalled store takes, and hide it.
             none: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=address.timeout_s)}
             options: Any = dict(address.options)
-            store = stores.from_url(address.url, config=options, client_options=limits, retry_config=none)
-            return store, None
+            return stores.from_url(
+                address.url, config=options, client_options=limits, retry_config=none
+            ), None
         except (self._obstore.exceptions.BaseError, OSError, ValueError, TypeError) as e:
-            raise SetupError(f"store.objects cannot be opened: {_first_line(e)}") from e
+            raise SetupError(f"store.objects cannot be opened: {first_line(e)}") from e
 
     @property
     def _folder_path(self) -> Path:
         assert self._folder is not None
         return self._folder
-
-    @property
-    def _name(self) -> str:
-        return self.address.url
 
     def _swap_file(self, name: str, data: bytes, expected: str) -> str:
         """Swap in a folder, which obstore cannot: under a lock that all processes of kvproxy take, on one machine."""
@@ -306,15 +203,12 @@ def _obstore() -> Any:
     return obstore
 
 
-def _hopeless(errors: Any) -> tuple[type[Exception], ...]:
-    """Return the errors that the next attempt would meet again."""
-    return (
-        *(errors.PermissionDeniedError, errors.UnauthenticatedError, errors.InvalidPathError),
-        *(errors.NotSupportedError, NotImplementedError),
+def _store_errors(errors: Any) -> StoreErrors:
+    return StoreErrors(
+        answers=(FileNotFoundError, errors.AlreadyExistsError, errors.PreconditionError),
+        refusals=(
+            *(errors.PermissionDeniedError, errors.UnauthenticatedError, errors.InvalidPathError),
+            *(errors.NotSupportedError, NotImplementedError),
+        ),
+        failures=(errors.BaseError, OSError, ValueError),
     )
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an error, cut: obstore's goes on for pages."""
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
-    return text if isinstance(error, KVProxyError) else text[:300]

@@ -75,7 +75,7 @@ class DocumentViews:
             tokens=len(known.tokenized.token_ids),
             created=document.created,
             framings=tuple(
-                self._framing(f, caller.reading([document.scope]))
+                self._framing(f, caller.reading([document.scope]), document.scope)
                 for f in self._holdings.get(document.ref).framings
             ),
             quarantined=known.quarantined,
@@ -84,13 +84,23 @@ class DocumentViews:
             reads=reads.reads,
             saved_tokens=reads.saved_tokens,
             last_read=reads.last_read or None,
+            expires=document.expires,
+            aliases=self._library.aliases.of(document),
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),
         )
 
-    def _framing(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
+    def _framing(self, framing: KeptFraming, caller: Caller, scope: str) -> FramingInfo:
         kept = framing.kept
-        found = self._local.residency(kept, caller)
-        return FramingInfo(framing.framing, len(kept.token_ids), found.tokens, kept.bytes, found)
+        found, cost = self._local.residency(kept, caller), self._local.cost_of(kept, scope)
+        return FramingInfo(
+            framing.framing,
+            len(kept.token_ids),
+            found.tokens,
+            kept.bytes,
+            found,
+            cost.load_s,
+            cost.compute_s,
+        )
 
 
 def _newest(versions: Iterable[Document]) -> Mapping[str, int]:

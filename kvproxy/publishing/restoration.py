@@ -21,6 +21,7 @@ from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import tokens_of
+from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Restoration:
         locks: DocumentLocks,
         pins: Pins,
         texts: PreparedTexts | None,
+        endings: VersionEndings,
     ) -> None:
         """Take the publisher's parts. Without ``texts`` every document is tokenised again."""
         self._preparation = preparation
@@ -69,6 +71,7 @@ class Restoration:
         self._locks = locks
         self._pins = pins
         self._texts = texts
+        self._endings = endings
         self._stale: list[_Stale] = []
 
     async def restore(self, limit: int) -> None:
@@ -76,7 +79,8 @@ class Restoration:
 
         Prefixes of other spellings with more than ``limit`` tokens are left out.
         """
-        entries = await asyncio.to_thread(self._registry.load)
+        registered = await asyncio.to_thread(self._registry.load)
+        entries = [entry for entry in registered if self._endings.restore(entry)]
         for begin in range(0, len(entries), _AT_ONCE):
             some = entries[begin : begin + _AT_ONCE]
             for entry, prepared in await asyncio.to_thread(self._prepared, some, limit):
@@ -95,7 +99,7 @@ class Restoration:
                         entry.quarantined,
                     )
         if self._texts is not None:
-            await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in entries])
+            await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in registered])
 
     def _prepared(self, entries: Sequence[RegistryEntry], limit: int) -> list[tuple[RegistryEntry, Prepared]]:
         """Read prepared texts from disk, or prepare and write them. Runs on a worker thread."""
@@ -125,6 +129,15 @@ class Restoration:
         await self._pins.restore(
             lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined
         )
+
+    async def look_again(self) -> int:
+        """Find the published prefixes whose pages are not all on disk now, for the next ``refresh``; return their
+        number. Versions in quarantine are left out."""
+        for known in list(self._library):
+            if known.quarantined is None:
+                framings = self._holdings.get(known.document.ref).framings
+                await self._restore_pages(RegistryEntry(known.document, framings), known.prefixes)
+        return len(self._stale)
 
     async def _restore_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document

@@ -22,6 +22,7 @@ from kvproxy.server.market import Market
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.feed import Feed
+from kvproxy.upkeep.live_upkeep import LiveUpkeep
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy
 from kvproxy.wire.service.served_requests import KvRequest
 
@@ -67,6 +68,8 @@ class Components:
     """Documents in files; None in a server without a page store."""
     reporter: MissReporter | None = None
     """The reports of ``/kv/v1/explain``; None: there are none, and the path is a 404."""
+    upkeep: LiveUpkeep | None = None
+    """Check and repair of the store; None in a server without one."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Context managers that are entered in this order at start, and left in reverse at the end."""
 

@@ -18,7 +18,7 @@ def _off(value: object) -> object:
     return "off" if value is False else value
 
 
-Compression = Annotated[Literal["off", "auto", "kv-rans-1"], BeforeValidator(_off)]
+Compression = Annotated[Literal["off", "auto", "kv-rans-1", "kv-rans-1+layer0"], BeforeValidator(_off)]
 """``auto``: where loading is measured to get faster, where pages go to an object store, or where the store is nearly
 full."""
 

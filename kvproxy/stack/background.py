@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
+from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
@@ -16,6 +18,9 @@ from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
+LATEST_S = 8.0
+"""Seconds after which the slow first work begins in any case: a first miss, later than that, finds it done."""
+LOOK_S = 0.1
 TRIM_S = 30.0
 """Seconds between two times that freed memory is given back to the system."""
 
@@ -54,21 +59,38 @@ async def open_background() -> AsyncIterator[BackgroundTasks]:
         await tasks.cancel()
 
 
-async def warm_up(misses: LitellmBackend, publisher: Publisher, grammars: Grammars) -> None:
-    """Do the slow first work: litellm's import, the grammars' tables, and pages that ``restore`` found missing.
+async def warm_up(
+    misses: LitellmBackend, publisher: Publisher, grammars: Grammars, local: EmbeddedBackend
+) -> None:
+    """Do the slow first work: pages that ``restore`` found missing, litellm's import, the grammars' tables.
 
     Example:
-        ``await warm_up(stack.misses, stack.publisher, grammars)``
+        ``await warm_up(stack.misses, stack.publisher, grammars, stack.local)``
     """
-    # litellm's import takes seconds, and the tables of a large vocabulary take two: paid here, not by the
-    # first miss or the first schema.
+    await publisher.refresh()
+    # litellm's import takes seconds of the processor, and the tables of a large vocabulary take two: paid here, not by
+    # the first miss or the first schema, and not by the first hit either, which needs neither of them. Other requests
+    # begin what they need themselves.
+    await quiet_after_first_answer(local)
+    began = time.perf_counter()
     await misses.start()
+    logger.info("litellm is imported, in %.2f s", time.perf_counter() - began)
     # litellm's import alone leaves some 500,000 objects that will never be garbage. Looking through them
     # again and again is 300 ms in which no request moves: they are set aside, and so are the library and the tables.
     collect_and_freeze()
     await grammars.prepare()
-    await publisher.refresh()
     collect_and_freeze()
+
+
+async def quiet_after_first_answer(local: EmbeddedBackend) -> None:
+    """Wait until the engine has answered and nothing runs in it, ``LATEST_S`` seconds at most.
+
+    After a restart the first requests come at once, where they come at all.
+    """
+    for _ in range(round(LATEST_S / LOOK_S)):
+        if local.drafts.tokens and local.load == (0, 0):
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 async def trim_memory() -> None:

@@ -20,6 +20,8 @@ def collect_figures(
     """
     running, waiting = local.load
     occupancy, audits, drafts = local.occupancy(), auditor.counts, local.drafts
+    stored, spilled = local.write_health
+    counters, gauges = page_figures(pages)
     return Figures(
         running=running,
         waiting=waiting,
@@ -34,35 +36,39 @@ def collect_figures(
             "spec_decode_draft_tokens": drafts.drafted,
             "spec_decode_accepted_tokens": drafts.accepted,
             "preemptions": local.preemptions,
-            **_page_counters(pages),
+            "page_write_failures": stored.failures + (0 if spilled is None else spilled.failures),
+            **counters,
         },
-        gauges={"spilled_pages": occupancy.spilled, "pinned_pages": occupancy.pinned, **_page_gauges(pages)},
+        gauges={
+            "spilled_pages": occupancy.spilled,
+            "pinned_pages": occupancy.pinned,
+            "store_refuses_pages": int(stored.failing),
+            "spill_refuses_pages": int(spilled is not None and spilled.failing),
+            **gauges,
+        },
     )
 
 
-def _page_counters(pages: OpenPages | None) -> dict[str, int]:
+def page_figures(pages: OpenPages | None) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the counters and the gauges of stored pages."""
     if pages is None:
-        return {}
+        return {}, {}
     if not isinstance(pages, TieredPages):
-        return {"disk_page_reads": pages.loaded}
-    counts, objects = pages.counts, pages.objects.store.counts
-    return {
+        return {"disk_page_reads": pages.loaded}, {}
+    counts, store = pages.counts, pages.objects.store
+    counters = {
         "disk_page_reads": pages.local.loaded,
         "object_page_reads": counts.objects,
         "object_page_misses": counts.missing,
         "object_page_rejects": counts.rejected,
         "object_pages_written": pages.behind.written,
-        "object_bytes_read": objects.bytes_received,
-        "object_bytes_written": objects.bytes_sent,
-        "object_failures": objects.failures,
+        "object_bytes_read": store.counts.bytes_received,
+        "object_bytes_written": store.counts.bytes_sent,
+        "object_failures": store.counts.failures,
     }
-
-
-def _page_gauges(pages: OpenPages | None) -> dict[str, int]:
-    if not isinstance(pages, TieredPages):
-        return {}
-    return {
+    gauges = {
         "object_pages": len(pages.objects),
         "object_backlog": pages.behind.backlog,
-        "object_store_resting": int(pages.objects.store.breaker.open),
+        "object_store_resting": int(store.breaker.open),
     }
+    return counters, gauges

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kvproxy.charging.publish_charges import PublishCharging
 from kvproxy.config import DocumentSettings
+from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.reading_rights import ReadingRights
@@ -46,10 +47,11 @@ async def open_documents(
     hosting: PublishCharging | None = None,
     several_tenants: Callable[[], bool] = lambda: False,
     issuer: ManifestIssuer | None = None,
+    own_quota: Callable[[str], DocumentQuota | None] = lambda _: None,
 ) -> AsyncIterator[PublishedDocuments]:
     """Restore the registered documents and open their publisher. ``rights``: the answers about granted documents;
     ``hosting`` charges for new versions; ``several_tenants`` halves the pages that one of them may pin by default;
-    ``issuer`` signs the manifests of versions.
+    ``issuer`` signs the manifests of versions; ``own_quota``: a tenant's own instead of the configured one.
 
     Example:
         ``async with open_documents(config.documents, model, stores, engine, market.rights) as documents: ...``
@@ -57,6 +59,7 @@ async def open_documents(
     library = Library(rights)
     framings = [Framing(f.place, f.system) for f in settings.framings]
     composer = Composer(model.tokenizer, model.template, library, framings)
+    configured = settings.quota.quota()
     publisher = Publisher(
         composer=composer,
         library=library,
@@ -68,6 +71,8 @@ async def open_documents(
         texts=stores.prepared,
         hosting=hosting,
         pin_share=lambda: pin_share(settings.pin_share, several=several_tenants()),
+        expiry_grace_s=settings.expiry_grace_s,
+        quota_of=lambda tenant: own_quota(tenant) or configured,
         issuer=issuer,
     )
     with closing(publisher):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
@@ -73,6 +74,7 @@ class RunningEngine:
 async def open_model(settings: ModelSettings, folder: ModelFolder) -> AsyncIterator[LoadedModel]:
     """Load tokenizer, chat template and weights; measure the kernels on the thread that will run them."""
     name, path = settings.served_name, folder.path
+    began = time.perf_counter()
     tokenizer = await asyncio.to_thread(Tokenizer.load, path)
     template = await asyncio.to_thread(ChatTemplate.load, path)
     with closing(KernelThread()) as thread:
@@ -87,6 +89,7 @@ async def open_model(settings: ModelSettings, folder: ModelFolder) -> AsyncItera
             say=lambda text: logger.info("%s: %s", name, text),
         )
         weights = await asyncio.wrap_future(loading)
+        logger.info("%s: loaded in %.2f s", name, time.perf_counter() - began)
         _log_exactness(name, weights)
         yield LoadedModel(name, path, tokenizer, template, weights, thread)
 
@@ -102,7 +105,7 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
         form = model.weights.page_shape.form
-        pages = life.enter_context(open_pages(config.store, fingerprint, form))
+        pages = life.enter_context(open_pages(config.store, fingerprint, form, model.weights.first_layer()))
         await asyncio.to_thread(wait_for_names, pages)
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)

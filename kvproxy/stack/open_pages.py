@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+from kvproxy.codecs.first_layer_codec import FirstLayerRows
 from kvproxy.config import StoreSettings
 from kvproxy.core.page_form import PageForm
 from kvproxy.errors import SetupError
@@ -29,7 +30,9 @@ OpenPages = PageStore | TieredPages
 
 
 @contextmanager
-def open_pages(settings: StoreSettings, fingerprint: str, form: PageForm) -> Iterator[OpenPages]:
+def open_pages(
+    settings: StoreSettings, fingerprint: str, form: PageForm, engine: FirstLayerRows | None = None
+) -> Iterator[OpenPages]:
     """Open the pages of an engine until the block ends; :func:`wait_for_names` before they are looked for. Raises
     SetupError.
 
@@ -39,14 +42,14 @@ def open_pages(settings: StoreSettings, fingerprint: str, form: PageForm) -> Ite
     if settings.encryption_keys:
         seal = PageCipher([parse_key(key) for key in settings.encryption_keys])
         logger.info("pages are encrypted with the key %s", seal.key_id)
-    store = None if settings.objects.url is None else ObjectStore(_address(settings))
+    store = None if settings.objects.url is None else ObjectStore(address_of(settings))
     with PageStore(
         settings.path,
         max_size=settings.max_size,
         fingerprint=fingerprint,
         form=form,
-        codec=codec_of(settings.compression, form),
-        decoder=decoder_of(form),
+        codec=codec_of(settings.compression, form, engine),
+        decoder=decoder_of(form, engine),
         compress=CompressionChoice(always=settings.compression != AUTO or store is not None),
         seal=seal,
     ) as local:
@@ -74,7 +77,8 @@ def wait_for_names(pages: OpenPages) -> None:
         logger.warning("starting without the object store's pages; they are used once it can be listed")
 
 
-def _address(settings: StoreSettings) -> ObjectAddress:
+def address_of(settings: StoreSettings) -> ObjectAddress:
+    """Return the address of the object store; ``settings.objects.url`` is set."""
     objects = settings.objects
     assert objects.url is not None
     return ObjectAddress(

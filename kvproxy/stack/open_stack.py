@@ -35,8 +35,10 @@ from kvproxy.stack.open_files import make_exchange, make_issuer
 from kvproxy.stack.open_learning import make_learned, noting
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 from kvproxy.stack.open_pages import OpenPages
+from kvproxy.stack.open_upkeep import make_upkeep
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
+from kvproxy.upkeep.live_upkeep import LiveUpkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,9 @@ class Stack:
     learned: LearnedTexts | None
     files: FileExchange
     explaining: OpenExplaining
+    upkeep: LiveUpkeep
     start_background: Callable[[], None]
-    """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
+    """Starts the background work: pages that must be made again, litellm's import, the grammars' tables, audits."""
     ready: Callable[[], str | None]
     """Returns None when a request would be served now, else the reason why not."""
 
@@ -81,6 +84,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 market.hosting,
                 lambda: _several(config, market),
                 make_issuer(model, stores, market),
+                market.accounts.quota,
             )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
@@ -114,14 +118,16 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             responses=stores.responses,
             files=files,
             learned=learned,
+            upkeep=make_upkeep(config.store.path, stores, engine, market, documents.publisher, background),
             start_background=lambda: background.start(
-                warm_up(misses, documents.publisher, engine.grammars),
+                warm_up(misses, documents.publisher, engine.grammars, engine.local),
                 checks.auditor.run(),
                 files.importer.later.run(),
                 trim_memory(),
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),
                 documents.publisher.reads.run(),
+                documents.publisher.endings.run(),
                 *([learned.run()] if learned is not None else []),
             ),
             ready=readiness(engine.local, lambda: _several(config, market)),

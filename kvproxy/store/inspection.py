@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -14,7 +14,7 @@ from diskcache.core import DBNAME
 
 from kvproxy.store import page_file
 from kvproxy.store.disk import page_name
-from kvproxy.store.page_record import Torn
+from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.sealed_record import unseal
 from kvproxy.store.sqlite.sqlite_read_only import read_only
 from kvproxy.store.store_folder import file_fault, structure_faults
@@ -28,12 +28,20 @@ class Inspected:
     faults: tuple[str, ...]
     count: int = 0
     verified: int = 0
+    bad: tuple[bytes, ...] = ()
+    """Keys of the pages with a fault."""
+    listed: frozenset[bytes] = frozenset()
+    """Keys of all pages that the index lists."""
 
 
-def inspect_pages(folder: Path, most: int) -> Inspected:
-    """Check every row, and the files of a random choice of them, up to ``most`` bytes.
+def inspect_pages(
+    folder: Path, most: int | None, seen: Callable[[PageRecord], object] = lambda record: None
+) -> Inspected:
+    """Check every row, and the files of a random choice of them, up to ``most`` bytes; None: all files.
 
-    Raises OSError, sqlite3.Error.
+    ``seen`` gets the header of each sound page. Raises OSError, sqlite3.Error.
+
+    Example: ``inspect_pages(store / "pages", 2 * 2**30)``
     """
     with _index(folder) as (db, faults):
         if db is None:
@@ -46,17 +54,20 @@ def inspect_pages(folder: Path, most: int) -> Inspected:
             else:
                 found.append(f"row {key!r:.80} is no page of this store")
         random.Random(0).shuffle(keys)
-        verified = 0
+        verified, bad = 0, []
         for key in keys:
-            reason = _page_fault(folder / page_name(key), key)
-            if reason is None:
+            record = _page(folder / page_name(key), key)
+            if isinstance(record, PageRecord):
                 verified += 1
+                seen(record)
             elif db.execute("SELECT 1 FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone():
-                found.append(f"page {key.hex()[:16]}: {reason}")  # else it was deleted meanwhile
-            most -= _size(folder / page_name(key))
-            if most < 0:
-                break
-        return Inspected((*faults, *found), len(keys), verified)
+                found.append(f"page {key.hex()[:16]}: {record}")  # else it was deleted meanwhile
+                bad.append(key)
+            if most is not None:
+                most -= _size(folder / page_name(key))
+                if most < 0:
+                    break
+        return Inspected((*faults, *found), len(keys), verified, tuple(bad), frozenset(keys))
 
 
 def inspect_responses(folder: Path) -> Inspected:
@@ -99,7 +110,8 @@ def _index(folder: Path) -> Iterator[tuple[sqlite3.Connection | None, tuple[str,
         yield (None if faults else db), tuple(f"index: {x}" for x in faults)
 
 
-def _page_fault(path: Path, key: bytes) -> str | None:
+def _page(path: Path, key: bytes) -> PageRecord | str:
+    """Return the header of a page that was read whole, or the reason why it is not sound."""
     try:
         with FileIO(path) as file:
             record = page_file.read_whole(file)
@@ -107,7 +119,7 @@ def _page_fault(path: Path, key: bytes) -> str | None:
         return f"its file cannot be opened: {e.strerror}"
     if isinstance(record, Torn):
         return record.reason
-    return None if record.key == key else "the file holds another page's key"
+    return record if record.key == key else "the file holds another page's key"
 
 
 def _size(path: Path) -> int:

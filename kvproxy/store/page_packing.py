@@ -69,7 +69,7 @@ class PagePacking:
         Example: ``packing.pack(key, parent_key, token_ids, [memoryview(pool.read(page))])``
         """
         codec = self.codec if compress else None
-        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids), codec)]
+        frames: list[bytes | memoryview] = [*self._frames(payload, token_ids, codec)]
         if self.seal is not None:
             frames = [self.seal.seal(key, i, frame) for i, frame in enumerate(frames)]
         record = PageRecord(
@@ -87,8 +87,9 @@ class PagePacking:
         return PackedPage(record, (page_record.encode(record), *frames))
 
     def _frames(
-        self, payload: Sequence[memoryview], positions: int, codec: PageCodec | None
+        self, payload: Sequence[memoryview], token_ids: Sequence[int], codec: PageCodec | None
     ) -> Sequence[bytes | memoryview]:
+        positions = len(token_ids)
         if self.form is None:
             return [payload[0] if len(payload) == 1 else b"".join(payload)]
         size, whole = self.form.frame_bytes(positions), sum(map(len, payload))
@@ -98,7 +99,7 @@ class PagePacking:
             )
         one = payload[0] if len(payload) == 1 else memoryview(b"".join(payload))
         if codec is not None:
-            return codec.encode(one, positions)
+            return codec.encode(one, token_ids)
         return [one[i * size : (i + 1) * size] for i in range(self.form.frames)]
 
     def mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:
@@ -179,46 +180,56 @@ class PagePacking:
             return Torn("it is not encrypted, and the pages of this store are")
         if self.form is None:
             return None
-        positions = record.positions
-        if len(record.frames) == 1 and record.version != page_record.VERSION:
-            frames: tuple[int, ...] = (self.form.payload_bytes(positions),)
-        else:
-            frames = (self.form.frame_bytes(positions),) * self.form.frames
-        encoded = record.codec or record.sealed
-        if len(frames) != len(record.frames) or not (encoded or frames == record.frames):
-            return Unreadable(f"{record.payload_bytes} bytes for {positions} positions, of another form")
-        return None
+        if self._fits(record, self.form):
+            return None
+        return Unreadable(f"{record.payload_bytes} bytes for {record.positions} positions, of another form")
+
+    @staticmethod
+    def _fits(record: PageRecord, form: PageForm) -> bool:
+        positions, frames = record.positions, record.frames
+        plain = not (record.codec or record.sealed)
+        return len(frames) == form.frames and not (plain and set(frames) != {form.frame_bytes(positions)})
 
     def _codec_of(self, record: PageRecord) -> PageCodec | None:
         own = self.codec
         return own if own is not None and own.name == record.codec else self.decoder(record.codec)
 
     def _read_layers(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | Unreadable | None:
-        if self.form is None or len(record.frames) == 1:
-            return self._read_at_once(file, record, room)
+        if self.form is None:
+            return page_file.read_frames(file, record, 0, room.room(0, record.payload_bytes))
         size = self.form.frame_bytes(record.positions)
         stored = memoryview(bytearray(max(record.frames))) if record.codec or record.sealed else None
-        codec = self._codec_of(record) if record.codec else None
+        coded = self._coded(record)
+        if isinstance(coded, Unreadable):
+            return coded
         for layer in range(self.form.layers):
             target = room.room(layer, 2 * size)
             torn: Torn | Unreadable | None
             if stored is None:
                 torn = page_file.read_frames(file, record, 2 * layer, target)
             else:
-                torn = self._unpack(file, record, 2 * layer, codec, stored, target[:size]) or self._unpack(
-                    file, record, 2 * layer + 1, codec, stored, target[size:]
+                torn = self._unpack(file, record, 2 * layer, coded, stored, target[:size]) or self._unpack(
+                    file, record, 2 * layer + 1, coded, stored, target[size:]
                 )
             if torn:
                 return torn
             room.filled(layer)
         return None
 
+    def _coded(self, record: PageRecord) -> _Coded | Unreadable | None:
+        """Return what a record's frames are decoded with; None where they are plain."""
+        codec = self._codec_of(record) if record.codec else None
+        if codec is None:
+            return None
+        ids = self._token_ids(record)
+        return Unreadable(ids) if isinstance(ids, str) else _Coded(codec, ids)
+
     def _unpack(
         self,
         file: PageFile,
         record: PageRecord,
         index: int,
-        codec: PageCodec | None,
+        coded: _Coded | None,
         stored: memoryview,
         target: memoryview,
     ) -> Torn | Unreadable | None:
@@ -230,8 +241,8 @@ class PagePacking:
             if record.sealed:
                 assert self.seal is not None
                 frame = memoryview(self.seal.open(record.key, index, frame))
-            if codec is not None:
-                codec.decode(frame, index, record.positions, target)
+            if coded is not None:
+                coded.codec.decode(frame, index, coded.token_ids, target)
             elif len(frame) != len(target):
                 return Torn(f"frame {index} has {len(frame)} bytes, not {len(target)}")
             else:
@@ -242,16 +253,13 @@ class PagePacking:
             return Torn(f"frame {index} cannot be decoded: {e}")
         return None
 
-    def _read_at_once(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | None:
-        """Read a page of one frame: one without a form, or one in format 1, and hand it out by layers."""
-        whole = memoryview(bytearray(record.payload_bytes))
-        if torn := page_file.read_frames(file, record, 0, whole) if record.frames else None:
-            return torn
-        size = len(whole) // self._layers
-        for layer in range(self._layers):
-            room.room(layer, size)[:] = whole[layer * size : (layer + 1) * size]
-            room.filled(layer)
-        return None
+
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """The codec of a page's frames, and the token ids that they were encoded with."""
+
+    codec: PageCodec
+    token_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -9,7 +10,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import diskcache
@@ -71,6 +72,26 @@ class FolderLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold a store's lock while it is only read, also on a medium that cannot be written. Raises SetupError when
+    another process has the store open.
+
+    Example: ``with hold_folder(store): faults = check_store(store, snapshot).faults``
+    """
+    try:
+        lock = FolderLock(folder)
+    except OSError as e:
+        if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise SetupError(f"the store {folder} cannot be locked: {e.strerror}") from e
+        yield  # who cannot write the lock cannot disturb a proxy that has it
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_record import PageRecord
-from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected, StoreUsage
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 Tier = Literal["disk", "objects"]
 """A tier below memory: this machine's page files, or an object store."""
@@ -41,26 +41,14 @@ class StoredPages(Protocol):
         Example: ``pages.get(key, parent_key, token_ids, into=buffer)``
         """
 
-    def has(self, key: bytes) -> bool:
-        """Return whether a page is listed. No I/O."""
-
     def tier(self, key: bytes) -> Tier | None:
         """Return the nearest tier that lists the page. No I/O."""
-
-    def digest(self, key: bytes) -> bytes | None:
-        """See ``PageStore.digest``."""
 
     def record(self, key: bytes) -> PageRecord | None:
         """See ``PageStore.record``."""
 
     def read_file(self, key: bytes) -> bytes | None:
         """See ``PageStore.read_file``."""
-
-    def put_file(self, key: bytes, content: bytes, owner: str | None = None) -> Rejected | None:
-        """See ``PageStore.put_file``.
-
-        Example: ``refused = pages.put_file(key, content)``
-        """
 
     def delete(self, keys: Iterable[bytes]) -> int:
         """See ``PageStore.delete``."""
@@ -70,6 +58,3 @@ class StoredPages(Protocol):
 
     def collect(self, keep: Collection[bytes]) -> int:
         """See ``PageStore.collect``."""
-
-    def usage(self) -> StoreUsage:
-        """Return the number and size of the pages in files of this machine."""

@@ -79,6 +79,10 @@ class ResponseStore:
         """Return every fault in words. Blocks."""
         return self._thread.submit(self._check).result()
 
+    def drop_damaged(self) -> int:
+        """Delete every record that fails its digest or was not written by this store; return their number. Blocks."""
+        return self._thread.submit(self._drop_damaged).result()
+
     def close(self) -> None:
         """Wait until every record is written, and close. Idempotent."""
         if not self._closed:
@@ -169,6 +173,21 @@ class ResponseStore:
             return bool(self._cache.delete(_key(scope, id)))
         except _FAULTS as e:
             raise Unavailable("Stored responses cannot be reached at the moment. Try again later.") from e
+
+    def _drop_damaged(self) -> int:
+        damaged = []
+        for key in list(self._cache.iterkeys()):
+            try:
+                value = self._cache.get(key) if _is_own(key) else None
+            except _FAULTS:
+                value = None
+            if not _is_own(key) or unseal(key, value) is None:
+                damaged.append(key)
+        for key in damaged:
+            if isinstance(key, str):
+                self._shares.remove(key)
+            self._cache.delete(key)
+        return len(damaged)
 
     def _check(self) -> list[str]:
         faults = index_faults(self._folder)

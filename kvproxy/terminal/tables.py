@@ -31,6 +31,7 @@ def print_documents(documents: Iterable[dict[str, Any]]) -> None:
         size = sum(f["bytes"] for f in d["framings"]) / 2**20
         name = f"{d['id']}@{d['version']}" + ("" if d["current"] else " (old)")
         confined = d.get("quarantined") is not None
+        name += "".join(f" @{alias}" for alias in d.get("aliases", ()))
         table.add_row(
             Text(name + " QUARANTINED", style="bold red") if confined else Text(name),
             f"{d['tokens']:,}",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kvproxy.core import ChatRequest, Message, Role, TextPart, TextRequest, ToolCall
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.errors import InvalidRequest
 from tests.documents.conversation import ALICE, APACHE, BOB, build, chat, message, publish
 from tests.documents.models import TEXTS
 
@@ -113,6 +114,18 @@ def test_documents_behind_one_another_are_all_found(composer: Composer) -> None:
         "one without tokens of its own is plain text"
     )
     assert found(composer, SHORT) == ["short"]
+
+
+@pytest.mark.parametrize("before", ["", "\n "])
+def test_half_a_surrogate_pair_behind_a_document_is_named_where_it_stands(
+    composer: Composer, before: str
+) -> None:
+    text = f"{before}{LICENCE} Why?\ud800"
+    named = f"character {len(text) - 1} is half a surrogate pair"
+    with pytest.raises(InvalidRequest, match=named):
+        composer.compose(chat(("user", text)), BOB)
+    with pytest.raises(InvalidRequest, match=named):
+        composer.compose(TextRequest("m", text), BOB)
 
 
 def test_the_longest_of_documents_that_begin_alike_is_found(composer: Composer) -> None:

@@ -48,8 +48,7 @@ def test_a_document_behind_an_instruction_is_a_hit_where_that_is_asked_for(
             assert int(status.partition("tokens=")[2].partition(",")[0]) > PAGE_TOKENS
         kept = http.post(path, json={**body, "kv_placement": "keep"}, headers=ASKED)
         assert "x-kvproxy-placement" not in kept.headers, "the body's word counts"
-        wrong = http.post(path, json={**body, "kv_placement": "middle"})
-        assert wrong.status_code == 400 and "kv_placement" in wrong.text
+        assert http.post(path, json={**body, "kv_placement": "middle"}).status_code == 400
     counts = [
         http.post(
             "/v1/messages/count_tokens", json={"model": MODEL, "messages": turns}, headers=headers

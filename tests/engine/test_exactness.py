@@ -166,26 +166,6 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
         again.close()
 
 
-def test_a_partial_page_that_was_stored_whole_is_read_as_it_was(
-    rigs: HarnessMaker, llama: TileModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tokens = prompt(6, 400)
-    with PageStore(
-        tmp_path, max_size=2**30, fingerprint=llama.fingerprint, form=llama.page_shape.form
-    ) as store:
-        rig = rigs(llama, store=store)
-        cold = rig.cold(tokens, max_tokens=0, score_from=350).logits
-        read = rig.cache.pool.read
-        with monkeypatch.context() as before:
-            before.setattr(rig.cache.pool, "read", lambda page, positions: read(page))
-            rig.run(tokens[:350], max_tokens=0, persist=True)
-        assert {p.stat().st_size - HEADER_UNIT for p in tmp_path.rglob("*.page")} == {llama.page_shape.bytes}
-        rig.evict_all()
-        hit = rig.score(tokens, 350, register=False)
-        assert hit.cached == 350 and torch.equal(hit.logits, cold)
-        rig.close()
-
-
 def test_answer_positions_are_shared(rigs: HarnessMaker, llama: TileModel) -> None:
     rig = rigs(llama)
     tokens = prompt(8, 500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,7 +27,7 @@ def listed(tools: object) -> str:
     return f"{SYSTEM}{BODY}# Tools\n<tools>\n{tools}\n</tools><|im_end|>\n"
 
 
-def lines(tools: list[dict[str, object]]) -> str:
+def lines(tools: Sequence[object]) -> str:
     return "\n".join(json.dumps(tool) for tool in tools)
 
 
@@ -117,7 +118,7 @@ OTHERS = [
     (MissCause.UNKNOWN, framed("Be brief. "), framed("")),
     (MissCause.UNKNOWN, f"{BODY}What happened in 2024?", f"{BODY}What happened in 2025?"),
     (MissCause.UNKNOWN, f"{BODY}Which one?", f"{BODY}What happened?"),
-    (MissCause.UNKNOWN, framed('{"a": [1, 2]} '), framed('{"a": [2, 1]} ')),
+    (MissCause.UNKNOWN, framed('{"a": ["x", "y"]} '), framed('{"a": ["y", "x"]} ')),
     (MissCause.UNKNOWN, BODY, BODY + "More."),
 ]
 CASES = [

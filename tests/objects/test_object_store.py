@@ -10,15 +10,15 @@ import pytest
 from kvproxy.errors import SetupError
 from kvproxy.objects.circuit_breaker import FAILURES
 from kvproxy.objects.object_address import ObjectAddress
-from kvproxy.objects.object_store import (
+from kvproxy.objects.object_results import (
     ObjectAbsent,
     ObjectFound,
-    ObjectStore,
     ObjectsUnavailable,
     ObjectTooLarge,
     SwapConflict,
     Swapped,
 )
+from kvproxy.objects.object_store import ObjectStore
 from tests.objects.conftest import s3_address
 from tests.objects.fault_proxy import FaultProxy
 

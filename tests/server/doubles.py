@@ -26,9 +26,13 @@ from kvproxy.core import (
     TextRequest,
     Visibility,
 )
-from kvproxy.documents.library.document import Origin, checked_etag
+from kvproxy.core.document_quota import DocumentQuota
+from kvproxy.core.pages import Residency
+from kvproxy.documents.library.document import Document, Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
+from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import CannotFit, DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.exactness.verify import Verifier
@@ -41,7 +45,9 @@ from kvproxy.manifests.manifest import ManifestSource
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.publish import Publisher
 from kvproxy.publishing.arrivals import Arrival
+from kvproxy.publishing.document_quotas import DocumentQuotas
 from kvproxy.publishing.pin_budget import FramingPin, PinLimit, PinReport
+from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
@@ -62,6 +68,7 @@ class CharComposer(Composer):
     """
 
     def __init__(self) -> None:
+        self.library = Library()  # without a document: nothing is ever withdrawn
         self.texts: dict[DocumentRef, str] = {}
         self.reasoning: Reasoning = "none"
         self.tool_format = HERMES
@@ -129,8 +136,10 @@ class DictPublisher(Publisher):
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
         self.manifests = None
-        self.library = Library()  # without a document: terms have tests of their own
+        self.library = composer.library
         self.residency = DictResidency(self)
+        self.quotas = DocumentQuotas(self.library, lambda _: DocumentQuota(versions=100), 4096)
+        self.endings = DictEndings(self)
 
     async def publish(
         self,
@@ -144,20 +153,28 @@ class DictPublisher(Publisher):
         origin: Origin = "published",
         arrival: Arrival | None = None,
         source: ManifestSource | None = None,
+        ttl_s: int | None = None,
+        conditions: Preconditions = UNCONDITIONAL,
     ) -> Published:
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)
         known = ref in self._infos
+        conditions.check(self._infos[ref].etag if known else None, id)
         kept = await self._backend.keep(self._characters.framing(text), PUBLIC, progress)
         if self.refuse is not None:
             raise self.refuse
         self._characters.texts[ref] = text
-        framing = FramingInfo("system", len(kept.token_ids), len(kept.token_ids), kept.bytes)
+        framing = FramingInfo(
+            "system", len(kept.token_ids), len(kept.token_ids), kept.bytes, Residency(len(kept.token_ids))
+        )
         self._infos[ref] = DocumentInfo(
             id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
         )
-        self._infos[ref] = replace(self._infos[ref], pinned=bool(pinned))
+        self._infos[ref] = replace(self._infos[ref], pinned=bool(pinned), expires=ttl_s)
         return Published(self._infos[ref], not known, kept.prefill_s)
+
+    def change(self, info: DocumentInfo) -> None:
+        self._infos[DocumentRef(info.id, info.version)] = info
 
     async def list(self, caller: Caller) -> list[DocumentInfo]:
         return list(self._infos.values())
@@ -172,8 +189,11 @@ class DictPublisher(Publisher):
         info = await self.get(ref, caller)
         return self._characters.texts[DocumentRef(info.id, info.version)]
 
-    async def delete(self, ref: DocumentRef, caller: Caller) -> None:
+    async def delete(
+        self, ref: DocumentRef, caller: Caller, conditions: Preconditions = UNCONDITIONAL
+    ) -> None:
         info = await self.get(ref, caller)
+        conditions.check(info.etag, str(ref))
         del self._infos[DocumentRef(info.id, info.version)]
 
 
@@ -206,6 +226,47 @@ class DictResidency(DocumentResidency):
             progress(info.tokens, info.tokens)
         warmth = FramingWarmth("system", info.tokens, 0, info.tokens, loaded=info.tokens, computed=0)
         return WarmReport(f"{info.id}@1", (warmth,), 0.5)
+
+
+class DictEndings(VersionEndings):
+    """Touches, revokes and names the documents of a :class:`DictPublisher`."""
+
+    def __init__(self, publisher: DictPublisher) -> None:
+        self._publisher = publisher
+        self.aliases: set[tuple[str, str]] = set()
+
+    async def touch(self, ref: DocumentRef, caller: Caller, ttl_s: int | None) -> DocumentRef:
+        info = await self._publisher.get(ref, caller)
+        self._publisher.change(replace(info, expires=ttl_s))
+        return DocumentRef(info.id, info.version)
+
+    async def revoke(self, ref: DocumentRef, caller: Caller, reason: str) -> list[DocumentRef]:
+        info = await self._publisher.get(ref, caller)
+        await self._publisher.delete(ref, caller)
+        return [DocumentRef(info.id, info.version)]
+
+    async def set_alias(
+        self,
+        id: str,
+        alias: str,
+        version: int | None,
+        caller: Caller,
+        conditions: Preconditions = UNCONDITIONAL,
+    ) -> Document:
+        info = await self._publisher.get(DocumentRef(id, version), caller)
+        conditions.check(info.etag if (id, alias) in self.aliases else None, f"{id}@{alias}")
+        self.aliases.add((id, alias))
+        return Document(id, info.version, "", info.etag, "public", caller.scope, 1)
+
+    async def drop_alias(
+        self, id: str, alias: str, caller: Caller, conditions: Preconditions = UNCONDITIONAL
+    ) -> None:
+        if (id, alias) not in self.aliases:
+            raise DocumentNotFound(f"{id}@{alias}")
+        self.aliases.discard((id, alias))
+
+    def withdrawn(self, caller: Caller) -> list[Withdrawal]:
+        return []
 
 
 class OneFramingVerifier(Verifier):

@@ -1,6 +1,6 @@
 """Kept pages of one published prefix in the prefix index: added when they are on disk, discarded when unpublished.
 
-For the engine thread, except ``DeletableStore`` and ``tokens_in_memory``.
+For the engine thread, except ``DeletableStore``, ``tokens_in_memory`` and ``kept_cost``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from kvproxy.core import Kept, stored_key
+from kvproxy.core import Kept, KeptCost, stored_key
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.prefix_index import Node
 
@@ -70,3 +70,17 @@ def tokens_in_memory(cache: KVCache, kept: Kept, scope: str) -> int:
             break
         parent_key, done = page.key, done + page.tokens
     return done
+
+
+def kept_cost(cache: KVCache, kept: Kept, scope: str) -> KeptCost:
+    """Estimate what a prefix costs once it is out of memory, from measured speeds. Any thread, O(pages).
+
+    Example: ``kept_cost(cache, kept, PUBLIC)``
+    """
+    parent_key, done, load_s, compute_s = cache.index.root, 0, 0.0, 0.0
+    for index, page in enumerate(kept.pages):
+        node = cache.find(scope, parent_key, page.key, kept.token_ids[done : done + page.tokens])
+        load_s += cache.costs.load_s_of(far=node is not None and cache.far(node))
+        compute_s += cache.costs.compute_s(index, page.tokens)
+        parent_key, done = page.key, done + page.tokens
+    return KeptCost(load_s, compute_s)

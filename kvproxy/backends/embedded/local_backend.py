@@ -30,14 +30,26 @@ from kvproxy.backends.embedded.kept_pages import (
     DeletableStore,
     add_stored_pages,
     discard_pages,
+    kept_cost,
     tokens_in_memory,
 )
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Residency, Sampling, owner_of, stored_key
+from kvproxy.core import (
+    PAGE_TOKENS,
+    Caller,
+    Constraint,
+    KeptCost,
+    Prompt,
+    Residency,
+    Sampling,
+    owner_of,
+    stored_key,
+)
 from kvproxy.core.session_hints import RETAIN_DEFAULTS, RetainPolicy
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
 from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.cache.write_health import WriteHealth
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.decode.speculation import DraftCounts
 from kvproxy.engine.loop.engine import Engine
@@ -81,7 +93,8 @@ class EmbeddedBackend:
         exact = numerics.exact and not self._doubted
         pages = self._engine.cache.pool.total
         context, places = self._engine.max_context, self._engine.places
-        return EngineInfo(self._model, context, PAGE_TOKENS, pages * PAGE_TOKENS, exact, places)
+        size = self._engine.cache.pool.shape.bytes
+        return EngineInfo(self._model, context, PAGE_TOKENS, pages * PAGE_TOKENS, exact, places, size)
 
     def ready(self) -> str | None:
         return None if self._engine.alive else "the engine is not running"
@@ -91,7 +104,7 @@ class EmbeddedBackend:
         cache = self._engine.cache
         with cache.retain_match(prompt.token_ids, caller.readable, prompt.known) as match:
             if match.tokens == 0:
-                yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
+                yield NoPages(evicted=match.dearer or cache.seen(prompt.token_ids, caller.readable))
                 return
             on_disk = sum(len(n.token_ids) for n in match.nodes if n.page is None)
             yield PagesFound(tokens=match.tokens, on_disk=min(on_disk, match.tokens))
@@ -216,6 +229,9 @@ class EmbeddedBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
 
+    def cost_of(self, kept: Kept, scope: str) -> KeptCost:
+        return kept_cost(self._engine.cache, kept, scope)
+
     def in_memory(self, kept: Kept, scope: str) -> int:
         return tokens_in_memory(self._engine.cache, kept, scope)
 
@@ -315,6 +331,12 @@ class EmbeddedBackend:
     def idle(self) -> bool:
         """Whether no request runs or waits."""
         return self._engine.load == (0, 0)
+
+    @property
+    def write_health(self) -> tuple[WriteHealth, WriteHealth | None]:
+        """Whether the disk takes pages: those of documents, and those that are spilled, where they are."""
+        spill = self._engine.spill
+        return self._engine.writer.health, None if spill is None else spill.health
 
     @property
     def load(self) -> tuple[int, int]:

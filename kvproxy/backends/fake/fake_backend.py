@@ -20,6 +20,7 @@ from kvproxy.backends.base import (
     EngineInfo,
     Generation,
     Kept,
+    KeptCost,
     KeptPage,
     NoPages,
     PageLookup,
@@ -74,6 +75,7 @@ class FakeBackend:
             max_kv_tokens=max_context,
             exact=exact,
             places=places,
+            page_bytes=4 * PAGE_TOKENS,
         )
         self.disk = set() if disk is None else disk
         self.start_delay_s = start_delay_s
@@ -235,6 +237,10 @@ class FakeBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
+
+    def cost_of(self, kept: Kept, scope: str) -> KeptCost:
+        """See ``LocalBackend.cost_of``."""
+        return KeptCost(0.001 * len(kept.pages), 0.1 * len(kept.pages))
 
     def residency(self, kept: Kept, caller: Caller) -> Residency:
         """See ``LocalBackend.residency``; everything is in memory here."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,14 +31,12 @@ from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
-from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
 from kvproxy.engine.forward.tile_model import TileModel, from_module
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.engine.loop.sequence import Sequence as EngineSequence
-from kvproxy.engine.tiling.segment import Segment
 from kvproxy.runtime.garbage_collection import frozen
 from kvproxy.store.page_store import PageStore
 
@@ -148,26 +145,6 @@ class Rig:
                 self.cache.pool.write(p.page, p.payload)
 
         self.on_thread(write)
-
-    def first_layer(self, token_ids: Sequence[int]) -> tuple[list[bytes], float]:
-        """Compute layer 0 alone, from token ids: its K and V by page, and the seconds that took."""
-
-        def compute() -> tuple[list[bytes], float]:
-            tiles, layers = self.model.tiles.shallow()
-            shape = replace(self.model.page_shape, layers=layers)
-            pool = PagePool(shape, pages_for(len(token_ids)) + 1, self.model.device, tiles.page_layout)
-            pages = [pool.allocate() for _ in range(pool.total)]
-            for page in pages:
-                pool.clear(page)
-            began = time.perf_counter()
-            for start in range(0, len(token_ids), PAGE_TOKENS):
-                ids = token_ids[start : start + PAGE_TOKENS]
-                row = Segment(0, start, len(ids), pages)
-                tiles.run(tiles.tile(ids, range(start, start + len(ids)), [row]), pool.kv)
-            seconds = time.perf_counter() - began
-            return [pool.read(page)[: shape.bytes // layers] for page in pages], seconds
-
-        return self.on_thread(torch.inference_mode()(compute))
 
     def compare(self, hit: TimedAnswer, cold: TimedAnswer, start: int, end: int | None = None) -> Rows:
         """Logits of two scoring jobs over one prompt, at every position from ``start`` up to ``end``, or to the last

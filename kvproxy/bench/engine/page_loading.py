@@ -193,4 +193,4 @@ def _numbers(shape: PageShape, seed: int) -> memoryview:
     size = (shape.layers, 2, shape.kv_heads, PAGE_TOKENS, shape.head_dim)
     scales = torch.exp(torch.randn(shape.layers, 2, shape.kv_heads, 1, shape.head_dim, generator=source))
     numbers = (torch.randn(size, generator=source) * scales).to(shape.dtype)
-    return memoryview(numbers.view(torch.uint8).numpy().reshape(-1))
+    return memoryview(numbers.view(torch.uint8).numpy().tobytes())

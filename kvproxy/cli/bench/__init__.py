@@ -15,9 +15,11 @@ from kvproxy.cli.bench import (
     proxy_command,
     quote_command,
     readers_command,
+    restart_command,
     roofline_command,
     soak_command,
     stall_command,
+    tiers_command,
 )
 from kvproxy.cli.bench.bench_group import bench
 
@@ -36,7 +38,9 @@ __all__ = [
     "proxy_command",
     "quote_command",
     "readers_command",
+    "restart_command",
     "roofline_command",
     "soak_command",
     "stall_command",
+    "tiers_command",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,17 @@ class DocumentClient(Protocol):
     def documents(self) -> list[dict[str, Any]]:
         """Return every document that this key may read."""
 
-    def publish(self, document: str, text: str, **chosen: Any) -> dict[str, Any]:
-        """Publish a text."""
+    def publish(
+        self,
+        document: str,
+        text: str,
+        *,
+        visibility: str | None = None,
+        pinned: bool | None = None,
+        price: Mapping[str, str] | None = None,
+        licence: str | None = None,
+    ) -> dict[str, Any]:
+        """Publish a text. Example: ``client.publish("handbook", text, visibility="private")``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class BulkRun:
         self._sleep = sleep or self._stopped.wait
         self._known: frozenset[tuple[str, str, str]] = frozenset()
 
-    def results(self, sources: Sequence[BulkSource]) -> Iterator[BulkResult]:
+    def results(self, sources: Sequence[BulkSource]) -> Generator[BulkResult, None, None]:
         """Yield the result of each source as it comes. Closing the generator starts no further one.
 
         Raises the client's error where the list of documents cannot be read.

@@ -92,9 +92,9 @@ def document_id(name: str) -> str:
 def _named(argument: str, include: Sequence[str]) -> Iterator[_Found]:
     if is_url(argument):
         parts = urlsplit(argument)
-        path = unquote(parts.path).strip("/") or "index"
+        name = unquote(parts.path).strip("/") or "index"
         query = f"-{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}" if parts.query else ""
-        yield _Found(argument, f"{parts.hostname or ''}/{path}{query}")
+        yield _Found(argument, f"{parts.hostname or ''}/{name}{query}")
         return
     path = Path(argument)
     if path.is_dir():

@@ -57,7 +57,7 @@ def _check(url: str) -> None:
 
 
 def _target(asked: str, url: str, response: httpx.Response, *, follow: bool) -> str:
-    target = urljoin(url, response.headers.get("location", ""))
+    target = urljoin(url, str(response.headers.get("location", "")))
     before, after = urlsplit(asked), urlsplit(target)
     if urlsplit(url).scheme == "https" and after.scheme == "http":
         raise FetchFailed(f"{asked} leads from https to {target}, which is not followed")

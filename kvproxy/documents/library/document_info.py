@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kvproxy.core import Residency, Visibility
 from kvproxy.documents.library.document import Origin
@@ -22,8 +22,12 @@ class FramingInfo:
     resident_tokens: int
     """The part of them with pages in memory or on disk now."""
     bytes: int
-    residency: Residency
+    tiers: Residency = field(default_factory=Residency)
     """The resident tokens by the nearest tier that has them."""
+    load_s: float = 0.0
+    """Estimated seconds to load its pages once they are out of memory."""
+    compute_s: float = 0.0
+    """The same to compute them. Requests take the cheaper way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class DocumentInfo:
     """Positions that those reads did not compute."""
     last_read: int | None = None
     """Unix time in seconds of the last one."""
+    expires: int | None = None
+    """Unix time in seconds from which it is not served any more; None: never."""
+    aliases: tuple[str, ...] = ()
+    """Movable names that mean this version, ``latest`` left out."""
     spellings: tuple[SpellingInfo, ...] = ()
     """The spelling as published comes first. A spelling that needs pages of its own has framings of its own."""
 

@@ -91,7 +91,11 @@ class GrantedDocuments:
         return ALLOWED if document.owner_scope == caller.scope else self._rights.right(document, caller)
 
     def find_at_front(self, text: str, caller: Caller, at: int = 0) -> DocumentMatch | None:
-        """Return the longest document whose pages ``caller`` may use and that ``text[at:]`` starts with."""
+        """Return the longest document whose pages ``caller`` may use and that ``text[at:]`` starts with.
+
+        Example:
+            ``match = granted.find_at_front(text, caller, at=12)``
+        """
         own = caller.scope
         found: list[DocumentMatch] = []
         for texts in self._consulted(caller):

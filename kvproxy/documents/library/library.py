@@ -6,11 +6,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 
 from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
+from kvproxy.documents.library.document_aliases import DocumentAliases
 from kvproxy.documents.library.granted_documents import GrantedDocuments
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
+from kvproxy.documents.library.published_usage import PublishedUsage, usage_of
 from kvproxy.documents.library.reader_texts import add_matches
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
 from kvproxy.documents.library.text_prefixes import TextPrefixes
+from kvproxy.documents.library.withdrawn_documents import Ending, Withdrawal, WithdrawnDocuments
 from kvproxy.errors import DocumentNotFound, PermissionDenied
 
 
@@ -32,6 +35,10 @@ class Library:
         """By the scope that may see the documents: ``PUBLIC``, or their owner's."""
         self._count = 0
         self._quarantined = 0
+        self._usage: dict[str, PublishedUsage] = {}
+        """By publisher."""
+        self.aliases = DocumentAliases()
+        self.withdrawn = WithdrawnDocuments()
 
     def __len__(self) -> int:
         return self._count
@@ -53,6 +60,7 @@ class Library:
         versions = {**self._versions.get(ref.name, {}), known.document.version: known}
         self._versions[ref.name] = {version: versions[version] for version in sorted(versions)}
         self._count += before is None
+        self._account(before, known)
         self._quarantined += known.quarantined is not None
         if known.document.visibility == "granted":
             self._quarantined -= before is not None and before.quarantined is not None
@@ -80,6 +88,7 @@ class Library:
         for version, known in versions.items():
             if version not in left:
                 self._count -= 1
+                self._account(known, None)
                 self._quarantined -= known.quarantined is not None
                 self._unindex(known, ())
 
@@ -99,6 +108,32 @@ class Library:
     def find(self, ref: DocumentRef) -> KnownDocument | None:
         """Return exactly this version, whether or not a caller may see it."""
         return self._versions.get(ref.name, {}).get(ref.version or 0)
+
+    def usage(self, owner_scope: str) -> PublishedUsage:
+        """Return what a publisher's versions take, learned ones left out."""
+        return self._usage.get(owner_scope, PublishedUsage())
+
+    def _account(self, before: KnownDocument | None, after: KnownDocument | None) -> None:
+        for known, sign in ((before, -1), (after, 1)):
+            if known is None or known.document.origin == "learned":
+                continue
+            owner, taken = known.document.owner_scope, usage_of(known.tokenized, known.prefixes)
+            usage = self.usage(owner) + taken if sign > 0 else self.usage(owner) - taken
+            if usage.versions:
+                self._usage[owner] = usage
+            else:
+                self._usage.pop(owner, None)
+
+    def withdraw(self, ref: DocumentRef, ending: Ending, reason: str = "") -> None:
+        """Stop serving a version from this moment on. An unknown one is no error.
+
+        Example:
+            ``library.withdraw(DocumentRef("handbook", 3), "revoked", "withdrawn by legal")``
+        """
+        known = self.find(ref)
+        if known is not None:
+            self.remove(ref)
+            self.withdrawn.put(Withdrawal(known.document, ending, reason))
 
     @property
     def quarantined(self) -> int:
@@ -120,8 +155,9 @@ class Library:
     def owner(self, document_id: str, *, granted: bool = False) -> str | None:
         """Return the scope of the publisher with public versions under this id, or with granted ones; None when
         there are none."""
-        versions = self._versions.get(DocumentRef(document_id, owner=GRANTED if granted else None).name)
-        return next(iter(versions.values())).document.owner_scope if versions else None
+        name = DocumentRef(document_id, owner=GRANTED if granted else None).name
+        versions = self._versions.get(name)
+        return next(iter(versions.values())).document.owner_scope if versions else self.withdrawn.owner(name)
 
     def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> KnownDocument:
         """Return the version ``ref`` names, as ``named`` does. Raises DocumentNotFound, PermissionDenied.
@@ -136,13 +172,13 @@ class Library:
         publisher's.
 
         Raises DocumentNotFound, also for a granted document that the caller never had a grant for; PermissionDenied
-        where its grant has ended or is used up.
+        where its grant has ended or is used up; Gone where it was revoked or has expired.
 
         Example:
             ``match = library.named(DocumentRef("handbook"), caller, param="messages[0].content")``
         """
         named = (known for versions in self._named(ref.id, caller) for known in versions.values())
-        found = [known for known in named if ref.version in (None, known.document.version)]
+        found = [known for known in named if self.aliases.mean(ref, known.document)]
         refusal: str | None = None
         for known in sorted(found, key=_own_last(caller), reverse=True):
             if known.document.visibility != "granted":
@@ -154,7 +190,19 @@ class Library:
             refusal = refusal or self.rights.refusal(known.document, caller)
         if refusal is not None:
             raise PermissionDenied(f"'{ref}' cannot be read: {refusal}", param=param)
+        for withdrawal in reversed(self.ended(ref, caller)):
+            raise withdrawal.error(param=param)
         raise DocumentNotFound(str(ref), param=param)
+
+    def ended(self, ref: DocumentRef, caller: Caller) -> list[Withdrawal]:
+        """Return the versions that ``ref`` may mean, that ``caller`` was allowed to see and that are not served any
+        more, oldest first.
+
+        Example:
+            ``endings = library.ended(DocumentRef("handbook"), caller)``
+        """
+        found = self.withdrawn.named(ref.id, caller, lambda d: self._granted.right(d, caller).allowed)
+        return [withdrawal for withdrawal in found if self.aliases.mean(ref, withdrawal.document)]
 
     def _named(self, id: str, caller: Caller) -> tuple[dict[int, KnownDocument], ...]:
         """Return the versions of an id that are public, granted, and the caller's private ones."""

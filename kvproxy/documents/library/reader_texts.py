@@ -49,7 +49,11 @@ class ReaderTexts:
 
 
 def add_matches(texts: Texts, known: KnownDocument, *, remove: bool = False) -> None:
-    """Put a version's texts into an index (modified), in the order of preference; or take them out."""
+    """Put a version's texts into an index (modified), in the order of preference; or take them out.
+
+    Example:
+        ``add_matches(texts, known)``
+    """
     ref = known.document.ref
     for match in known.matches:
         core = match.tokenized.core

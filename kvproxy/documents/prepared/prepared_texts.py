@@ -154,6 +154,22 @@ def damaged_texts(path: Path) -> list[str]:
         return [str(e)]
 
 
+def drop_damaged_texts(path: Path) -> None:
+    """Delete the rows that are not as they were written, or all of a file that cannot be read: they are made anew.
+
+    For a file that no process has open. Raises OSError.
+    """
+    try:
+        with closing(_opened(path)) as db:
+            if any(row[0] != "ok" for row in db.execute("PRAGMA quick_check")):
+                raise sqlite3.DatabaseError("its structure is damaged")
+            doomed = [row[:2] for row in db.execute(_ROWS).fetchall() if not _whole(row)]
+            db.executemany("DELETE FROM prepared WHERE name = ? AND version = ?", doomed)
+    except (sqlite3.Error, UnicodeDecodeError):
+        for part in ("", "-wal", "-shm"):
+            path.with_name(path.name + part).unlink(missing_ok=True)
+
+
 def _whole(row: tuple[object, ...]) -> bool:
     """Return whether a row of ``_ROWS`` is as it was stored, under its own name."""
     name, version, recipe, digest, data = row

@@ -93,11 +93,11 @@ class Contents:
                 text = named.known.document.text
                 self.confined = self.confined or named.confined
             else:
-                text = check_unicode(part.text, where)
+                text = part.text
             marked = (index, j) in carriers
             if marked:
                 self.marked.append(index)
-            pieces.append(self._piece(text, named, marked=marked))
+            pieces.append(self._piece(text, where, named, marked=marked))
         return JOINT.join(pieces)
 
     def _refuse_confined(self, index: int, message: Message) -> None:
@@ -113,17 +113,19 @@ class Contents:
                         param=param,
                     )
 
-    def _piece(self, text: str, named: DocumentMatch | None, *, marked: bool) -> str:
+    def _piece(self, text: str, where: str, named: DocumentMatch | None, *, marked: bool) -> str:
         """Return the escaped text of a part. ``named``: the document that ``text`` is, where the client referenced
-        it."""
+        it. Raises InvalidRequest, for what is no document's: those were checked when they were published."""
         pieces: list[str] = []
         done = 0
         # White space around a document stays outside of its placeholder, where templates can trim it.
         for found in document_chain(text, self._library, self._caller, named):
             self.slots.append(found.match)
-            pieces += [self._escape.text(text[done : found.start]), self._escape.slot(len(self.slots) - 1)]
+            before = check_unicode(text[done : found.start], where, done)
+            pieces += [self._escape.text(before), self._escape.slot(len(self.slots) - 1)]
             done = found.end
-        return "".join([*pieces, self._stopped(text[done:], marked=marked)])
+        rest = check_unicode(text[done:], where, done)
+        return "".join([*pieces, self._stopped(rest, marked=marked)])
 
     def _stopped(self, text: str, *, marked: bool) -> str:
         """Put the mark before white space at the end, which the template may trim."""

@@ -43,9 +43,12 @@ class TextPrompts:
         Example:
             ``token_ids, found = prompts.place(text, caller, joiner, EncodingBudget())``
         """
-        chain = document_chain(check_unicode(text, "prompt"), self._library, caller)
+        chain = document_chain(text, self._library, caller)
         cuts = [0, *(cut for found in chain for cut in (found.start, found.end)), len(text)]
-        texts = [text[begin:end] for begin, end in zip(cuts[::2], cuts[1::2], strict=True)]
+        texts = [
+            check_unicode(text[begin:end], "prompt", begin)
+            for begin, end in zip(cuts[::2], cuts[1::2], strict=True)
+        ]
         matches = [found.match for found in chain]
         documents = [match.tokenized for match in matches]
         joined = joiner.encode(texts, documents, scope=caller.scope, budget=budget)

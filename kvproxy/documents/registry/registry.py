@@ -6,10 +6,11 @@ have no owner (``page_owners`` gives the store those that have one).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -46,6 +47,8 @@ from kvproxy.documents.registry.registry_writing import (
     put_row,
 )
 from kvproxy.errors import StorageFull, Unavailable
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -115,14 +118,16 @@ class Registry:
             change_version(db, ref, pinned=int(pinned))
 
     def revoke(self, ref: DocumentRef, note: str) -> None:
-        """Record that a version is never served again, with the reason; durable on return. Its text and number stay
-        until ``delete``, its number after it. A version that no longer exists is no error.
+        """Record that a version is never served again, with the reason; durable on return. Its pages
+        are not its own any more; its text stays until ``delete``, its number after it. A version that no longer exists
+        is no error.
 
         Example:
             ``registry.revoke(DocumentRef("handbook", 3), "withdrawn by legal")``
         """
         with self._transaction() as db:
-            change_version(db, ref, revoked=note, pinned=0)
+            if change_version(db, ref, revoked=note, pinned=0):
+                db.execute(delete(DOCUMENT_PAGES).where(*of_version(DOCUMENT_PAGES, ref)))
 
     def touch(self, ref: DocumentRef, expires: int | None) -> None:
         """Record the Unix second from which a version is not served any more; None: never."""
@@ -252,6 +257,15 @@ class Registry:
     def damage_reports(self) -> list[str]:
         """Return a line for each loss of what was set aside in the store."""
         return registry_losses.damage_reports(self.folder)
+
+    def snapshot(self, read: Callable[[Connection], T]) -> T:
+        """Return what ``read`` makes of all rows at one moment; it changes nothing. Raises Unavailable.
+
+        Example:
+            ``registry.snapshot(read_snapshot)``
+        """
+        with self._snapshot() as db:
+            return read(db)
 
     def check(self) -> list[str]:
         """Return every fault as a line of text; empty when sound. What was set aside is one, until its folder is

@@ -129,14 +129,17 @@ class Escape:
         return found
 
 
-def check_unicode(text: str, param: str) -> str:
-    """Return ``text``. Raises InvalidRequest for half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+def check_unicode(text: str, param: str, begin: int = 0) -> str:
+    """Return ``text``, which begins at character ``begin`` of the client's own.
+
+    Raises InvalidRequest for half a surrogate pair, which JSON can carry and UTF-8 cannot.
+    """
     if not text.isascii():
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as e:
             raise InvalidRequest(
-                f"Invalid text: character {e.start} is half a surrogate pair (U+{ord(text[e.start]):04X}).",
+                f"Invalid text: character {begin + e.start} is half a surrogate pair (U+{ord(text[e.start]):04X}).",
                 param=param,
             ) from e
     return text

@@ -18,6 +18,7 @@ from enum import Enum, auto
 from kvproxy.core import PAGE_TOKENS, Kept, KeptPage, KnownPrefix, Residency
 from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.eviction_policy import EvictionPolicy, GreedyDual
+from kvproxy.engine.cache.load_or_recompute import PageChoice, pages_worth_taking
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
 from kvproxy.engine.cache.page_evictor import PageEvictor
@@ -68,6 +69,8 @@ class KVCache:
         self._ledger = PageLedger(pool, self._eviction)
         self._holds = SessionHolds(self._eviction)
         self._evictor = PageEvictor(pool, index, self._eviction, self._lock, self._holds)
+        self.far: Callable[[Node], bool] = lambda node: False
+        """Returns whether a node's page must come from an object store: it costs more then. No I/O."""
 
     def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> SpillTier:
         """Copy pages to ``files`` before they are dropped, from now on.
@@ -85,8 +88,9 @@ class KVCache:
         """Look up a prompt and retain the nodes that were found until the block ends.
 
         The last prompt token is never taken from the cache: its logits give the first new token. The match is empty
-        where retaining it would break a reservation: those pages are as good as evicted. ``known``: a published prefix
-        that the prompt begins with, whose page keys are not computed again.
+        where retaining it would break a reservation: those pages are as good as evicted. So are pages on disk that are
+        dearer to load than to compute. ``known``: a published prefix that the prompt begins with, whose page keys are
+        not computed again.
 
         Example: ``with cache.retain_match(token_ids, ("public", "tenant:a")) as match: ...``
         """
@@ -94,6 +98,7 @@ class KVCache:
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
             found = self.index.match(token_ids, scopes, limit, keys, known)
+            found = self._worth_taking(found, 0)
             if not self._ledger.retain(found.nodes):
                 found = PrefixMatch((), 0)
         try:
@@ -151,15 +156,39 @@ class KVCache:
             self._ledger.release(nodes)
 
     def match(
-        self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, known: KnownPrefix | None = None
+        self,
+        token_ids: Sequence[int],
+        scopes: Sequence[str],
+        limit: int,
+        known: KnownPrefix | None = None,
+        *,
+        least: int = 0,
     ) -> PrefixMatch:
         """Return the longest prefix of ``token_ids[:limit]`` that ``scopes`` may read; nothing is retained.
+
+        Pages on disk that are dearer to load than to compute are left out, behind the first ``least`` positions.
 
         Example: ``cache.match(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
-            return self.index.match(token_ids, scopes, limit, keys, known)
+            return self._worth_taking(self.index.match(token_ids, scopes, limit, keys, known), least)
+
+    def _worth_taking(self, found: PrefixMatch, least: int) -> PrefixMatch:
+        if all(node.page is not None for node in found.nodes):
+            return found
+        costs = self.costs
+        pages = [
+            PageChoice(
+                0.0 if node.page is not None else costs.load_s_of(far=self.far(node)),
+                costs.compute_s(i, min(PAGE_TOKENS, found.tokens - i * PAGE_TOKENS)),
+            )
+            for i, node in enumerate(found.nodes)
+        ]
+        count = pages_worth_taking(pages, least=min(pages_for(least), len(pages)))
+        if count == len(pages):
+            return found
+        return PrefixMatch(found.nodes[:count], count * PAGE_TOKENS, dearer=True)
 
     def note_use(self, nodes: Iterable[Node]) -> None:
         """Record that a request takes these nodes' KV, which raises their priority. Once for each request."""

@@ -11,6 +11,9 @@ ASSUMED_FLOPS = 2e11
 """Floating point operations per second until a prefill was timed: two server cores in bf16."""
 ASSUMED_BYTES = 1e9
 """Bytes read back per second until a read was timed: a local SSD, checksum included."""
+ASSUMED_FAR_BYTES = 1e8
+"""The same of an object store."""
+_ASSUMED_SPEEDS = {False: ASSUMED_BYTES, True: ASSUMED_FAR_BYTES}
 
 LEAST_TIMED = 64
 """Prefills of fewer positions say more about overheads than about positions."""
@@ -71,14 +74,21 @@ class PageCosts:
         """
         self._work, self._spills = work, spills
         self._flops: deque[float] = deque([ASSUMED_FLOPS], _REMEMBERED)
-        self._loads: deque[float] = deque([page_bytes / ASSUMED_BYTES], _REMEMBERED)
-        self._fastest, self._load = self._flops[0], self._loads[0]
-        self._timed_compute = self._timed_load = False
+        self._loads = {far: _Fastest(page_bytes / speed) for far, speed in _ASSUMED_SPEEDS.items()}
+        self._fastest = self._flops[0]
+        self._timed_compute = False
 
     @property
     def load_s(self) -> float:
-        """Seconds to read one page back, its checksum included."""
-        return self._load
+        """Seconds to read one page back from the local disk, its checksums included."""
+        return self._loads[False].seconds
+
+    def load_s_of(self, *, far: bool) -> float:
+        """Return the seconds to read one page back. ``far``: from an object store.
+
+        Example: ``costs.load_s_of(far=True)``
+        """
+        return self._loads[far].seconds
 
     def compute_s(self, index: int, tokens: int = PAGE_TOKENS) -> float:
         """Return the seconds to prefill the first ``tokens`` positions of page ``index``."""
@@ -90,7 +100,7 @@ class PageCosts:
         Example: ``costs.again_s(index=3, tokens=256, on_disk=node.stored)``
         """
         compute = self.compute_s(index, tokens)
-        return min(compute, self._load) if on_disk or self._spills else compute
+        return min(compute, self.load_s) if on_disk or self._spills else compute
 
     def worth_spilling(self, index: int, tokens: int) -> bool:
         """Return whether reading the page back is cheaper than computing it again."""
@@ -109,13 +119,24 @@ class PageCosts:
         self._flops.append(self._work.span(first, end) / seconds)
         self._fastest = max(self._flops)
 
-    def loaded(self, seconds: float) -> None:
-        """Record that reading one page took ``seconds``."""
-        if not self._timed_load:
-            self._timed_load = True
-            self._loads.clear()
-        self._loads.append(seconds)
-        self._load = min(self._loads)
+    def loaded(self, seconds: float, *, far: bool = False) -> None:
+        """Record that reading one page took ``seconds``. ``far``: from an object store.
+
+        Example: ``costs.loaded(read.seconds, far=read.far)``
+        """
+        self._loads[far].add(seconds)
+
+
+class _Fastest:
+    """The least of the last few times; an assumed one until the first was taken."""
+
+    def __init__(self, assumed: float) -> None:
+        self.seconds = assumed
+        self._timed: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def add(self, seconds: float) -> None:
+        self._timed.append(seconds)
+        self.seconds = min(self._timed)
 
 
 UNIFORM = PageWork(linear=1e9, attention=0.0)

@@ -21,6 +21,7 @@ from kvproxy.store.stored_pages import Tier
 
 _THREADS = 2
 _FAR_THREADS = 4
+"""Threads that wait for an object store: its answers take long, and no local page waits behind them."""
 
 
 class DurablePages(Protocol):
@@ -74,6 +75,8 @@ class PageWritten:
     """The result of writing one node's page; ``error`` is None when it is durable."""
 
     node: Node
+    page: int
+    """Page of the pool that it was copied from."""
     error: Exception | None
 
 
@@ -98,7 +101,7 @@ class PageIO:
         self._own = threading.local()
         self._threads = FairThreads(_THREADS, "kvproxy-pages")
         # An object store that stalls must not hold up reads of local files.
-        self._far = FairThreads(_FAR_THREADS, "kvproxy-far-pages")
+        self._far_threads = FairThreads(_FAR_THREADS, "kvproxy-far-pages")
 
     @property
     def has_store(self) -> bool:
@@ -109,17 +112,24 @@ class PageIO:
         """Return whether the durable store lists the node's page."""
         return self._store is not None and self._store.has(stored_key(node.key, node.scope))
 
+    def far(self, node: Node) -> bool:
+        """Return whether the node's page must come from an object store. No I/O."""
+        if self._store is None or (node.spilled and not node.stored):
+            return False
+        return self._store.tier(stored_key(node.key, node.scope)) == "objects"
+
     def read(
         self, node: Node, page: int, then: Callable[[PageRead], None], tenant: str | None = None
-    ) -> None:
+    ) -> Future[None]:
         """Read a stored or spilled page into ``page`` of the pool; ``then`` runs on the engine's thread.
 
         The caller holds the page until then, and nobody reads it; without Loaded its content is undefined. A tenant's
-        reads begin in the order asked, in turn with other tenants'.
+        reads begin in the order asked, in turn with other tenants'. Cancelling the future, which fails once the read
+        has begun, gives the page back at once: ``then`` is not called.
 
         Example: ``io.read(node, cache.take(None, whole=node.full), loads.page_read, tenant="tenant:a")``
         """
-        read, far = self._reader(node), self._is_far(node)
+        read, far = self._reader(node), self.far(node)
 
         def work() -> None:
             if self._closing:
@@ -135,12 +145,7 @@ class PageIO:
             seconds = time.perf_counter() - began
             self._done(lambda: then(PageRead(node, result, seconds, far)))
 
-        (self._far if far else self._threads).submit(tenant, work)
-
-    def _is_far(self, node: Node) -> bool:
-        if self._store is None or (node.spilled and not node.stored):
-            return False
-        return self._store.tier(stored_key(node.key, node.scope)) == "objects"
+        return (self._far_threads if far else self._threads).submit(tenant, work)
 
     def _scratch(self) -> memoryview:
         """Return this thread's memory for one layer of a page."""
@@ -159,18 +164,23 @@ class PageIO:
         return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
 
     def write(
-        self, node: Node, payload: bytes, then: Callable[[PageWritten], None], owner: str | None = None
+        self, node: Node, page: int, then: Callable[[PageWritten], None], owner: str | None = None
     ) -> None:
-        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed.
+        """Write a node's page of the pool; ``then`` runs on the engine's thread when it is durable, or has failed.
 
-        ``payload``: the node's positions as ``PagePool.read`` gives them; ``owner`` as in ``PageStore.put``.
+        The page is copied on the I/O thread: the caller holds it until then, and nobody changes a registered page.
+        ``owner`` as in ``PageStore.put``.
 
-        Example: ``io.write(node, pool.read(node.page, 256), next_page, owner="tenant:a")``
+        Example: ``io.write(node, cache.share(node), next_page, owner="tenant:a")``
         """
         assert self._store is not None
-        key, tenant = stored_key(node.key, node.scope), owner or owner_of(node.scope)
-        put = self._store.put
-        future = self._threads.submit(tenant, put, key, node.parent_key, node.token_ids, payload, owner)
+        store, tenant = self._store, owner or owner_of(node.scope)
+
+        def work() -> None:
+            payload = self._pool.read(page, len(node.token_ids))
+            store.put(stored_key(node.key, node.scope), node.parent_key, node.token_ids, payload, owner)
+
+        future = self._threads.submit(tenant, work)
 
         def finish(done: Future[None]) -> None:
             if done.cancelled():
@@ -178,7 +188,7 @@ class PageIO:
             error = done.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
-            self._done(lambda: then(PageWritten(node, error)))
+            self._done(lambda: then(PageWritten(node, page, error)))
 
         future.add_done_callback(finish)
 
@@ -186,4 +196,4 @@ class PageIO:
         """Wait for the calls that have begun, and drop their results."""
         self._closing = True
         self._threads.shutdown()
-        self._far.shutdown()
+        self._far_threads.shutdown()

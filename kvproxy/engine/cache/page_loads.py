@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -51,6 +52,7 @@ class _Wait:
 @dataclass(slots=True)
 class _Load(Generic[W]):
     page: int
+    reading: Future[None]
     waiters: list[W] = field(default_factory=list)
 
 
@@ -88,11 +90,16 @@ class PageLoads(Generic[W]):
             raise
 
     def forget(self, waiter: W) -> None:
-        """Stop waiting: what is being read for it is kept for others. Idempotent."""
-        if self._waits.pop(waiter, None) is not None:
-            for load in self._loads.values():
-                if waiter in load.waiters:
-                    load.waiters.remove(waiter)
+        """Stop waiting: what is being read for it stays, and what was not begun is given up. Idempotent."""
+        if self._waits.pop(waiter, None) is None:
+            return
+        for node, load in [*self._loads.items()]:
+            if waiter in load.waiters:
+                load.waiters.remove(waiter)
+                if not load.waiters and load.reading.cancel():
+                    del self._loads[node]
+                    self._cache.return_pages([load.page])
+                    self._cache.release([node])
 
     def _go_on(self, waiters: Iterable[W]) -> None:
         for waiter in waiters:
@@ -122,19 +129,18 @@ class PageLoads(Generic[W]):
                 page = self._cache.take(wait.last, whole=node.full)
                 waiter.reserved -= 1
                 wait.last = page
-                load = self._loads[node] = _Load(page)
                 self._cache.retain(
                     [node]
-                )  # cannot fail: the waiter retains it, and may leave before the page is there
-                self._io.read(node, page, self._arrived, waiter.tenant)
+                )  # cannot fail: the waiter does, and may leave before the page is there
+                reading = self._io.read(node, page, self._arrived, waiter.tenant)
+                load = self._loads[node] = _Load(page, reading)
             load.waiters.append(waiter)
             wait.reading += 1
 
     def _arrived(self, read: PageRead) -> None:
         node, load = read.node, self._loads.pop(read.node)
         if isinstance(read.result, Loaded):
-            if not read.far:
-                self._cache.costs.loaded(read.seconds)
+            self._cache.costs.loaded(read.seconds, far=read.far)
             self._cache.attach_loaded(node, load.page)
         else:
             self._cache.return_pages([load.page])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_io import PageIO, PageWritten
 from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.cache.write_health import WriteHealth
 from kvproxy.errors import Overloaded, Unavailable
 
-logger = logging.getLogger(__name__)
+
+class _Forgotten(Unavailable):
+    """The node was forgotten before its page was written: its document is gone."""
+
 
 _BUSY = "running requests need the memory that storing these pages takes; try again in a moment"
 
@@ -22,6 +25,13 @@ class PageWriter:
         self._cache = cache
         self._io = io
         self._restoring: set[Node] = set()
+        self._writing: list[int] = []
+        self.health = WriteHealth("pages of documents that requests computed again are kept in memory alone")
+
+    @property
+    def pages(self) -> list[int]:
+        """Pages of the pool that are being copied and written."""
+        return self._writing.copy()
 
     def save(
         self, nodes: Sequence[Node], done: Callable[[Exception | None], None], owner: str | None = None
@@ -45,35 +55,41 @@ class PageWriter:
 
         def next_page(written: PageWritten | None = None) -> None:
             if written is not None:
+                self._writing.remove(written.page)
+                self._cache.return_pages([written.page])
                 if written.error is not None:
                     end(written.error)
                     return
                 self._cache.mark_stored(written.node)
+                self.health.wrote()
             if not todo or not self._io.has_store:
                 end(None)
                 return
             node = todo.pop(0)
             if node.page is None:
-                end(Unavailable("the document was deleted while it was being stored"))
+                end(_Forgotten("the document was deleted while it was being stored"))
                 return
-            try:
-                payload = self._cache.pool.read(node.page, len(node.token_ids))
-                self._io.write(node, payload, next_page, owner)
-            except Exception as e:  # a page's copy is memory beside the page budget
-                end(e)
+            # Held meanwhile: should its document be deleted, the page is not another's before it was copied.
+            page = self._cache.share(node)
+            self._writing.append(page)
+            self._io.write(node, page, next_page, owner)
 
         next_page()
 
     def restore(self, nodes: Sequence[Node]) -> None:
-        """Write pages of a published document that a request had to compute again. Best effort."""
+        """Write pages of a published document that a request had to compute again, behind its answer. Best effort.
+
+        While the disk refuses pages they stay in memory as others do, and the next request for them tries again.
+        """
         new = [n for n in nodes if not n.stored and n not in self._restoring]
-        if not new or not self._io.has_store:
+        if not new or not self._io.has_store or not self.health.may_write():
             return
         self._restoring.update(new)
 
         def done(error: Exception | None) -> None:
             self._restoring.difference_update(new)
-            if error is not None:
-                logger.warning("pages that were computed again could not be stored: %s", error)
+            # That memory is short, or a document gone, says nothing about the disk.
+            if error is not None and not isinstance(error, Overloaded | _Forgotten):
+                self.health.failed(error)
 
         self.save(new, done)

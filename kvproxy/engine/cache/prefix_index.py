@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 
-from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix, PageKeys
+from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix
 from kvproxy.engine.cache.page_key import page_key
+from kvproxy.engine.cache.prefix_node import Node
 from kvproxy.engine.cache.siblings import Siblings
+
+__all__ = ["Node", "PrefixIndex", "PrefixMatch"]
 
 _REMEMBERED = 16_384
 """Number of forgotten pages that are remembered, so that a miss can say 'not-resident' and not 'never seen', and a page
@@ -25,63 +28,14 @@ _AHEAD = 16
 """Pages to hash before the index is asked whether it has any of them."""
 
 
-@dataclass(eq=False, slots=True)
-class Node:
-    """KV of ``len(token_ids)`` positions from ``index * PAGE_TOKENS`` on, behind the prefix that ends with ``parent``.
-
-    ``page`` is None while the node is only on disk; a node that is neither in memory nor on disk is removed. Eviction's
-    fields, from ``retained`` on, are changed by :class:`~kvproxy.engine.cache.eviction_heap.EvictionHeap` and its
-    policy alone.
-    """
-
-    scope: str
-    key: bytes
-    parent_key: bytes
-    parent: Node | None
-    index: int
-    token_ids: tuple[int, ...]
-    page: int | None = None
-    """Page of the pool that holds the KV; None: on disk only."""
-    stored: bool = False
-    """In the store, for good: a page of a published document."""
-    spilled: bool = False
-    """In the spill tier, for as long as there is room."""
-    pinned: int = 0
-    """Number of pins: publications that keep this page in memory."""
-    children: set[Node] = field(default_factory=set)
-    retained: int = 0
-    """Number of requests and pins that keep the node from eviction."""
-    in_use: bool = False
-    """Whether a sequence holds the page, or the node is retained."""
-    in_use_below: int = 0
-    """1 if this node is in use, plus its children with a count above 0. Above 0: not evictable."""
-    resident_below: int = 0
-    """Children that have a page."""
-    priority: float = 0.0
-    """Priority of the last entry in the eviction heap."""
-    frequency: float = 0.0
-    """Uses, aged as the eviction policy counts them."""
-    counted_at: int = 0
-    """The policy's tick at the last use."""
-    base: float = 0.0
-    """The policy's clock at the last use or release."""
-    confirmed: PageKeys | None = None
-    """The keys of the published prefix whose tokens here were compared with this node's last, and equal."""
-    held: bool = False
-    """True while a session holds it: it gives way after all that are not held."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the page has all PAGE_TOKENS positions."""
-        return len(self.token_ids) == PAGE_TOKENS
-
-
 @dataclass(frozen=True, slots=True)
 class PrefixMatch:
     """The result of a lookup: ``nodes`` cover ``tokens`` positions; only the last may be used in part."""
 
     nodes: tuple[Node, ...]
     tokens: int
+    dearer: bool = False
+    """Whether pages on disk were left out, since computing them again is cheaper than loading them."""
 
 
 class PrefixIndex:
@@ -120,7 +74,8 @@ class PrefixIndex:
         Example: ``index.keys(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
         end = limit - limit % PAGE_TOKENS
-        keys = [] if known is None else self._known_keys(token_ids, known)[: end // PAGE_TOKENS]
+        whole = known is not None and known.tokens <= len(token_ids)
+        keys = self._known_keys(token_ids, known)[: end // PAGE_TOKENS] if known is not None and whole else []
         key = keys[-1] if keys else self.root
         for start in range(len(keys) * PAGE_TOKENS, end, PAGE_TOKENS):
             if keys and len(keys) % _AHEAD == 0 and not any((scope, key) in self._full for scope in scopes):

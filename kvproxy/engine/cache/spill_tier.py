@@ -8,7 +8,6 @@ notice.
 from __future__ import annotations
 
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Protocol
 from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.cache.write_health import WriteHealth
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 PENDING = 4
 """Pages that may wait to be written; with as many waiting, a page is dropped rather than waited for. Their memory is
 taken at the start: it is beside the page budget, and must not be found missing under pressure."""
-
-RETRY_S = 10.0
-"""Seconds without writes after a failed one (a full disk)."""
 
 _SLACK = 2 * 4096
 """Bytes of a file beside its payload, generously."""
@@ -114,7 +111,7 @@ class SpillTier:
         self._waiting = 0
         self._names = count()
         self._closed = False
-        self._resumes_at = 0.0
+        self.health = WriteHealth("pages that are evicted are dropped, not spilled,")
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kvproxy-spill")
 
     def __len__(self) -> int:
@@ -131,7 +128,7 @@ class SpillTier:
         :meth:`fill`, then :meth:`commit`, or :meth:`abandon` must follow.
         """
         worth = self._costs.worth_spilling(node.index, len(node.token_ids))
-        if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
+        if not worth or self._waiting >= PENDING or not self.health.may_write():
             return None
         size = self._pool.shape.bytes_of(len(node.token_ids))
         if not self._make_room(size + _SLACK):
@@ -220,13 +217,8 @@ class SpillTier:
         self._buffers.append(copy.pending)
         copy.pending = None
         if error is None:
+            self.health.wrote()
             return
-        if time.monotonic() >= self._resumes_at:
-            logger.warning(
-                "a spilled page could not be written; pages are dropped, not spilled, for %.0f s: %s",
-                RETRY_S,
-                error,
-            )
-        self._resumes_at = time.monotonic() + RETRY_S
+        self.health.failed(error)
         if self._copies.get(copy.node) is copy:
             self._failed(copy.node)

@@ -22,8 +22,10 @@ from kvproxy.engine.forward.kernel_digest import kernel_digest
 from kvproxy.engine.forward.module_decoder import ATTENTION, register_attention
 from kvproxy.engine.forward.open_tiles import open_tiles
 from kvproxy.engine.models.supported import check_supported
+from kvproxy.engine.native.first_layer import FirstLayer
 from kvproxy.engine.native.kernel_library import Kernels, load_kernels
 from kvproxy.engine.native.native_decoder import runs_natively
+from kvproxy.engine.native.native_tiles import NativeTiles
 from kvproxy.engine.quantised.load_quantised import is_quantised, load_quantised
 from kvproxy.engine.tiling.numerics import Numerics
 from kvproxy.errors import SetupError
@@ -90,6 +92,11 @@ class TileModel:
     def pool(self, pages: int) -> PagePool:
         """Make a pool of ``pages`` pages, the scratch page included, in the layout of the tiles' kernels."""
         return PagePool(self.page_shape, pages, self.device, self.tiles.page_layout)
+
+    def first_layer(self) -> FirstLayer | None:
+        """Return what computes layer 0's K and V from token ids; None where its bits are not shown to be the tiles'."""
+        exact = isinstance(self.tiles, NativeTiles) and self.numerics.exact
+        return self.tiles.first_layer() if isinstance(self.tiles, NativeTiles) and exact else None
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Apply the output head: [R, hidden] -> float32 [R, vocab]."""

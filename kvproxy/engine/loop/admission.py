@@ -48,8 +48,8 @@ class Limits:
                 "engine.page_budget."
             )
         # An id out of range would break the whole tile, and every sequence in it.
-        for ids, param in ((job.token_ids, "prompt"), (job.predicted, "prediction")):
-            self._check_ids((min(ids), max(ids)) if ids else (), param)
+        self._check_ids(job.bounds(), "prompt")
+        self._check_ids((min(job.predicted), max(job.predicted)) if job.predicted else (), "prediction")
         self._check_ids([i for i, _ in job.sampling.logit_bias], "logit_bias")
         self._check_ids(job.sampling.stop_token_ids, "stop_token_ids")
 
@@ -87,7 +87,9 @@ class Admission:
         limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
         if job.score_from is not None:
             limit = min(limit, job.score_from)
-        match = cache.match(seq.tokens, job.readable, limit, job.known) if job.reuse else PrefixMatch((), 0)
+        match = PrefixMatch((), 0)
+        if job.reuse:
+            match = cache.match(seq.tokens, job.readable, limit, job.known, least=seq.required)
         if match.tokens < seq.required:
             raise HitLost("the cached pages were evicted before admission", MissReason.NOT_RESIDENT)
         leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None

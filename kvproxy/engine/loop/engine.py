@@ -77,8 +77,10 @@ class Engine:
         self._inbox = Inbox()
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, cache.pool, self._inbox.put, self.spill)
+        cache.far = self.io.far
         self._admission = Admission(cache, self.io, self._end)
-        self._results = TileResults(cache, PageWriter(cache, self.io), self._end)
+        self.writer = PageWriter(cache, self.io)
+        self._results = TileResults(cache, self.writer, self._end)
         self._running: list[Sequence] = []
         self._service = ComputeService()
         self._line = WaitingLine(
@@ -196,7 +198,9 @@ class Engine:
 
         Engine thread only: use ``call(engine.check)``.
         """
-        return self.cache.check([*(s.pages for s in self._running), self._admission.loading])
+        return self.cache.check(
+            [*(s.pages for s in self._running), self._admission.loading, self.writer.pages]
+        )
 
     def _loop(self) -> None:
         while not self._stopping:

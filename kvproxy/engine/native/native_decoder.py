@@ -131,21 +131,22 @@ class NativeDecoder:
 
         Example: ``decoder.step(tile, pool.kv, 0, decoder.layers)``
         """
-        pool = pool_of(kv)
-        made = CTile(
-            rows=len(tile.token_ids),
-            table_entries=len(tile.tables),
-            token_ids=tile.token_ids.ctypes.data,
-            positions=tile.positions.ctypes.data,
-            row_tables=tile.row_tables.ctypes.data,
-            tables=tile.tables.ctypes.data,
-            hidden=tile.hidden.data_ptr(),
-            angles=tile.angles.data_ptr(),
-        )
+        pool, made = pool_of(kv), _tile(tile)
         self._kernels.check(
             self._kernels.library.kvp_decoder_step(
                 self._handle, ctypes.byref(pool), ctypes.byref(made), first, end, torch.get_num_threads()
             )
+        )
+
+    def first_kv(self, tile: NativeTile, kv: torch.Tensor) -> None:
+        """Write layer 0's K and V of a tile into ``kv``, on this thread alone. Raises ValueError as :meth:`step`.
+
+        Example: ``decoder.first_kv(tile, pool.kv)``
+        """
+        pool, made = pool_of(kv), _tile(tile)
+        library = self._kernels.library
+        self._kernels.check(
+            library.kvp_decoder_first_kv(self._handle, ctypes.byref(pool), ctypes.byref(made), 1)
         )
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -237,6 +238,19 @@ def _table(embedding: nn.Module) -> tuple[torch.Tensor, int]:
 def _head_norm(attention: Any, name: str) -> torch.Tensor | None:
     norm = getattr(attention, name, None)
     return None if norm is None else norm.weight.detach().float()
+
+
+def _tile(tile: NativeTile) -> CTile:
+    return CTile(
+        rows=len(tile.token_ids),
+        table_entries=len(tile.tables),
+        token_ids=tile.token_ids.ctypes.data,
+        positions=tile.positions.ctypes.data,
+        row_tables=tile.row_tables.ctypes.data,
+        tables=tile.tables.ctypes.data,
+        hidden=tile.hidden.data_ptr(),
+        angles=tile.angles.data_ptr(),
+    )
 
 
 def _product(parts: tuple[PackedMatrix, ...]) -> CProduct:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from kvproxy.engine.cache.page_pool import PageShape
+from kvproxy.engine.native.first_layer import FirstLayer
 from kvproxy.engine.native.kernel_library import Kernels
 from kvproxy.engine.native.native_decoder import NativeDecoder, pack_decoder
 from kvproxy.engine.native.native_layout import NativeLayout
@@ -86,6 +87,13 @@ class NativeTiles:
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.logits``."""
         return self._decoder.logits(hidden)
+
+    def first_layer(self) -> FirstLayer:
+        """Return what computes layer 0's K and V from token ids, on any thread, beside these tiles.
+
+        Example: ``tiles.first_layer().rows(token_ids, start=256)``
+        """
+        return FirstLayer(self._kernels, self._decoder.weights)
 
     def shallow(self) -> tuple[Tiles, int]:
         """See ``Tiles.shallow``: one layer, since all are of one shape."""

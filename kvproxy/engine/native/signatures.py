@@ -71,6 +71,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "kvp_decoder_set_layer": (_I32, [_P, _I32, _P]),
     "kvp_decoder_free": (None, [_P]),
     "kvp_decoder_step": (_I32, [_P, _P, _P, _I32, _I32, _I32]),
+    "kvp_decoder_first_kv": (_I32, [_P, _P, _P, _I32]),
     "kvp_decoder_logits": (_I32, [_P, _P, _I32, _P, _I32]),
 }
 

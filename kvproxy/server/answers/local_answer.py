@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,11 +14,12 @@ from aiohttp import web
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.charging.request_bill import Bill
-from kvproxy.core import ChatRequest, DocumentRef, LeftOut
+from kvproxy.core import ChatRequest
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import Request
 from kvproxy.reply import Reply
+from kvproxy.server.answers.changed_headers import changed_headers, left_out_of
 from kvproxy.server.answers.charged_answer import charged, preview_headers, settled_headers
 from kvproxy.server.answers.client_stream import SseStream, deadline
 from kvproxy.server.components import CALLER, COMPONENTS, REPLY, REQUEST_ID
@@ -26,7 +27,6 @@ from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
 from kvproxy.wire.answers.left_out import left_out_header
-from kvproxy.wire.answers.placement_header import placement_header
 from kvproxy.wire.answers.retained_header import retained_header
 
 logger = logging.getLogger(__name__)
@@ -140,11 +140,7 @@ async def answer_stream(
     components = request.app[COMPONENTS]
 
     def early() -> dict[str, str]:
-        return {
-            "Cache-Status": early_status(clock.decision),
-            **left_out_header(_left_out(asked)),
-            **_placement(asked, None),
-        }
+        return {"Cache-Status": early_status(clock.decision), **changed_headers(asked)}
 
     sending = SseStream(
         request,
@@ -174,7 +170,7 @@ async def served(
     reply = await request.app[COMPONENTS].pipeline.serve(asked, request[CALLER], id, clock, claim, bill)
     request.setdefault(REPLY, reply)
     async with aclosing(reply):
-        if left_out := _left_out(asked, reply.started):
+        if left_out := left_out_of(asked, reply.started):
             told = left_out_header(left_out).values()
             logger.info("%s: answered without %s", request[REQUEST_ID], ", ".join(told))
         yield reply
@@ -242,20 +238,9 @@ def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
     return {
         "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact, moved=moved),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
-        **left_out_header(_left_out(asked, reply.started)),
+        **changed_headers(asked, reply.started, moved),
         **retained_header(reply.started.retained),
-        **_placement(asked, moved),
     }
-
-
-def _placement(asked: Request, moved: Sequence[DocumentRef] | None) -> Mapping[str, str]:
-    return placement_header(asked.placement, moved) if isinstance(asked, ChatRequest) else {}
-
-
-def _left_out(asked: Request, started: Started | None = None) -> tuple[LeftOut, ...]:
-    """Return the parts of a request that its answer does without: those found by reading it, and by ``started``."""
-    read = asked.left_out if isinstance(asked, ChatRequest) else ()
-    return (*read, *(started.left_out if started is not None else ()))
 
 
 def _parser(reply: Reply, asked: Request) -> AnswerParser | None:

@@ -16,6 +16,7 @@ from kvproxy.receipts.signed_note import public_bytes, verifier_key
 from kvproxy.runtime.off_loop import LARGE, off_loop_if_large
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.document_refs import resolved_ref
 from kvproxy.server.requests.market_access import catalog_of, described_host, market_of, quote_maker_of
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.server.requests.read_request import read_object
@@ -23,7 +24,6 @@ from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.chat.parse_chat import parse_chat
-from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from kvproxy.wire.market.catalog_types import QuoteBody
 
 PAGE = 50
@@ -72,7 +72,7 @@ async def make_quote(request: web.Request) -> web.StreamResponse:
     if sum(one is not None for one in (asked.request, asked.document, asked.sha256)) != 1:
         raise InvalidRequest("Give one of 'request', 'document' and 'sha256'.", param="request")
     if asked.document is not None:
-        ref = parse_document_ref(asked.document, param="document")
+        ref = resolved_ref(request, asked.document)
         quoted = await maker.of_document(ref, caller, asked.max_tokens)
     elif asked.sha256 is not None:
         quoted = await maker.of_text(asked.sha256, caller, asked.max_tokens)

@@ -12,12 +12,14 @@ from pydantic import ValidationError
 from kvproxy.core import DocumentRef
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
+from kvproxy.documents.library.preconditions import Preconditions
 from kvproxy.errors import DocumentNotFound, InvalidRequest
 from kvproxy.learning.opening_text import LEARNED
 from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.asked_tenant import tenant_asked
+from kvproxy.server.requests.document_refs import conditions_of, ref_of
 from kvproxy.server.requests.market_access import note_verification
 from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.query_switches import is_true, wants_events
@@ -28,13 +30,14 @@ from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.kv_documents.document_bodies import (
     PublishBody,
     kv_document,
+    kv_usage,
     kv_verification,
     publish_result,
 )
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from kvproxy.wire.kv_documents.document_types import (
+    KvDocument,
     KvDocumentDeleted,
-    KvDocumentList,
     KvVerification,
     PublishResult,
 )
@@ -69,18 +72,17 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
     admin."""
     learned = is_true(request, "learned")
     caller = tenant_asked(request, request.query.get("tenant")) if learned else request[CALLER]
-    documents = await request.app[COMPONENTS].publisher.list(caller)
+    publisher = request.app[COMPONENTS].publisher
+    documents = await publisher.list(caller)
     if learned:
         documents = [d for d in documents if d.origin == "learned"]
     pieces: list[bytes] = []
     for at in range(0, len(documents), SLICE):
-        listed: KvDocumentList = {
-            "object": "list",
-            "data": [kv_document(d) for d in documents[at : at + SLICE]],
-        }
-        pieces.append(encode(listed["data"])[1:-1])
+        listed: list[KvDocument] = [kv_document(d) for d in documents[at : at + SLICE]]
+        pieces.append(encode(listed)[1:-1])
         await asyncio.sleep(0)  # Encoding a large library in one turn would block the event loop.
-    body = b'{"object":"list","data":[' + b",".join(pieces) + b"]}"
+    usage = kv_usage(publisher.quotas.use(caller), publisher.endings.withdrawn(caller))
+    body = b'{"object":"list","data":[' + b",".join(pieces) + b'],"usage":' + encode(usage) + b"}"
     return web.Response(body=body, content_type="application/json")
 
 
@@ -94,6 +96,7 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
     publisher = request.app[COMPONENTS].publisher
     info = await publisher.get(ref, request[CALLER])
     headers = {"ETag": f'"{info.etag}"'}
+    Preconditions(conditions_of(request).if_match).check(info.etag, f"{info.id}@{info.version}")
     if _unchanged(request.if_none_match or (), info.etag):
         return web.Response(status=304, headers=headers)
     document = kv_document(info)
@@ -105,11 +108,16 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
 
 async def delete_document(request: web.Request) -> web.StreamResponse:
     """Delete a document, or one version of it."""
-    ref, learned = ref_of(request), request.app[COMPONENTS].learned
+    return await delete_named(request, ref_of(request))
+
+
+async def delete_named(request: web.Request, ref: DocumentRef) -> web.StreamResponse:
+    """Delete what ``ref`` names. Raises DocumentNotFound, PermissionDenied, PreconditionFailed."""
+    learned = request.app[COMPONENTS].learned
     if learned is not None and ref.id.startswith(LEARNED):
         await learned.delete(ref, request[CALLER])
     else:
-        await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
+        await request.app[COMPONENTS].publisher.delete(ref, request[CALLER], conditions_of(request))
     deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
     return json_response(deleted)
 
@@ -150,18 +158,20 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
         terms = pricing_of(request).current(wanted.id, request[CALLER].name)
     publisher = request.app[COMPONENTS].publisher
     published = await publisher.publish(
-        wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
+        wanted.id,
+        wanted.text,
+        wanted.visibility,
+        request[CALLER],
+        progress,
+        pinned=wanted.pinned,
+        ttl_s=wanted.ttl_s,
+        conditions=conditions_of(request),
     )
     if terms is not None:
         # After the publish, which may fail. Until then a granted document serves nobody who sends its text.
         await pricing_of(request).choose(wanted.id, request[CALLER].name, terms, wanted.licence)
         await publisher.renew_manifests(wanted.id, request[CALLER])
     return published
-
-
-def ref_of(request: web.Request) -> DocumentRef:
-    """Return the document that the path names. Raises InvalidRequest."""
-    return parse_document_ref(request.match_info["document"], param="document")
 
 
 def _tokens(request: web.Request) -> int:

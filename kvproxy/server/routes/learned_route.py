@@ -10,8 +10,8 @@ from kvproxy.learning.learned_texts import LearnedTexts
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.asked_tenant import tenant_asked
+from kvproxy.server.requests.document_refs import ref_of
 from kvproxy.server.requests.read_request import read_object
-from kvproxy.server.routes.documents_route import ref_of
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.kv_documents.document_bodies import publish_result
 from kvproxy.wire.kv_documents.learned_bodies import PromoteBody

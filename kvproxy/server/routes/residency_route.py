@@ -12,8 +12,8 @@ from kvproxy.publishing.pin_budget import PinReport
 from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.document_refs import ref_of
 from kvproxy.server.requests.query_switches import is_true, wants_events
-from kvproxy.server.routes.documents_route import ref_of
 from kvproxy.wire.kv_documents.residency_bodies import KvPin, KvWarm
 
 

@@ -53,7 +53,7 @@ async def set_terms(request: web.Request) -> web.StreamResponse:
 
 def _id(name: str) -> DocumentRef:
     ref = parse_document_ref(name, param="document")
-    if ref.version is not None:
+    if ref.version is not None or ref.alias is not None:
         raise InvalidRequest(f"Terms are those of all versions: write '{ref.id}'.", param="document")
     return ref
 

@@ -20,6 +20,7 @@ from kvproxy.accounts.account_values import (
 from kvproxy.accounts.grant_values import Grant
 from kvproxy.core import DEFAULT_PERMISSIONS, IsolateBy, Permission, parse_nano
 from kvproxy.core.money import MOST_NANO
+from kvproxy.errors import InvalidRequest
 from kvproxy.wire.kv_documents.document_ref import REF_PATTERN, parse_document_ref
 
 MOST_SECONDS = 100 * 366 * 86_400
@@ -164,6 +165,11 @@ class NewGrantBody(_AccountBody):
     def grant(self, publisher: str) -> Grant:
         """Return the grant, without id, time and terms. Raises InvalidRequest for what cannot name a document."""
         ref = parse_document_ref(self.document, param="document")
+        if ref.alias is not None:
+            raise InvalidRequest(
+                f"A grant is for all versions, '{ref.id}', or for one by its number: an alias moves.",
+                param="document",
+            )
         return Grant(
             id="",
             publisher=publisher,

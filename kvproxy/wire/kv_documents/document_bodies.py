@@ -7,17 +7,23 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvproxy.core import Visibility
+from kvproxy.core.document_quota import QuotaUse
 from kvproxy.documents.library.document import ID_PATTERN
 from kvproxy.documents.library.document_info import DocumentInfo, Published, SpellingInfo, Verification
+from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.wire.kv_documents.document_types import (
     DocumentBody,
     KvDocument,
+    KvPublished,
     KvVerification,
     PublishResult,
     SpellingBody,
     VerificationBody,
 )
 from kvproxy.wire.kv_documents.price_bodies import MOST_LICENCE, PriceBody
+
+MOST_TTL_S = 100 * 366 * 86_400
+"""Seconds to a version's end: a century."""
 
 
 class PublishBody(BaseModel):
@@ -48,6 +54,13 @@ class PublishBody(BaseModel):
         description="Keep its KV in memory, even when other prompts need room. Default: as the version before it. "
         "Documents may pin half of the page budget together.",
     )
+    ttl_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_TTL_S,
+        description="Seconds from now from which it is not served any more. Default: as it is; a new version never "
+        "ends.",
+    )
     price: PriceBody | None = Field(
         default=None, description="What a read costs, from now on. Default: as before; at first nothing."
     )
@@ -76,10 +89,12 @@ def document_body(info: DocumentInfo) -> DocumentBody:
                 "resident_tokens": f.resident_tokens,
                 "bytes": f.bytes,
                 "tiers": {
-                    "memory": f.residency.memory,
-                    "disk": f.residency.disk,
-                    "objects": f.residency.objects,
+                    "memory": f.tiers.memory,
+                    "disk": f.tiers.disk,
+                    "objects": f.tiers.objects,
                 },
+                "load_ms": round(1000 * f.load_s, 1),
+                "compute_ms": round(1000 * f.compute_s, 1),
             }
             for f in info.framings
         ],
@@ -89,6 +104,8 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         "reads": info.reads,
         "saved_tokens": info.saved_tokens,
         "last_read": info.last_read,
+        "expires": info.expires,
+        "aliases": list(info.aliases),
         "spellings": [_spelling_body(s) for s in info.spellings],
     }
 
@@ -107,6 +124,24 @@ def kv_document(info: DocumentInfo) -> KvDocument:
     """Return the view of a document as an object of the HTTP API, without its text."""
     document: KvDocument = {"object": "kv_document", **document_body(info)}  # type: ignore[typeddict-item]  # mypy takes ``text``, which is not required, for missing
     return document
+
+
+def kv_usage(use: QuotaUse, withdrawn: Sequence[Withdrawal]) -> KvPublished:
+    """Return what a tenant has published, beside its quota, with its versions that are not served any more.
+
+    Example:
+        ``kv_usage(publisher.quotas.use(caller), publisher.endings.withdrawn(caller))``
+    """
+    quota = use.quota
+    return {
+        "versions": use.versions,
+        "bytes": use.bytes,
+        "tokens": use.tokens,
+        "quota": {"versions": quota.versions, "bytes": quota.bytes, "tokens": quota.tokens},
+        "withdrawn": [
+            {"document": str(w.document.ref), "ending": w.ending, "reason": w.reason} for w in withdrawn
+        ],
+    }
 
 
 def publish_result(published: Published) -> PublishResult:

@@ -23,7 +23,9 @@ class FramingBody(TypedDict):
 
     ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``; ``tiers`` has them by the
     nearest place that has them: ``memory``, ``disk``, or ``objects``, the object store. Behind a colon in its name
-    stands the spelling, unless it is the published one.
+    stands the spelling, unless it is the published one. ``load_ms`` and ``compute_ms`` are the estimated times of
+    either way to have it again once it is out of memory, from speeds measured on this machine; requests take the
+    cheaper way.
     """
 
     name: str
@@ -31,6 +33,8 @@ class FramingBody(TypedDict):
     resident_tokens: int
     bytes: int
     tiers: TiersBody
+    load_ms: float
+    compute_ms: float
 
 
 class SpellingBody(TypedDict):
@@ -55,6 +59,8 @@ class DocumentBody(TypedDict):
     pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory. ``origin``
     is ``learned`` for a text that this tenant's requests kept beginning with. ``reads`` are those from kept pages,
     which did not compute ``saved_tokens``; ``last_read`` is null before the first.
+    From ``expires`` on, in Unix seconds, it is not served any more; null: never. ``aliases`` are names that mean this
+    version, as ``stable`` in ``handbook@stable``.
     """
 
     id: str
@@ -72,6 +78,8 @@ class DocumentBody(TypedDict):
     reads: int
     saved_tokens: int
     last_read: int | None
+    expires: int | None
+    aliases: list[str]
     spellings: list[SpellingBody]
 
 
@@ -82,11 +90,39 @@ class KvDocument(DocumentBody):
     text: NotRequired[str]
 
 
+class QuotaBody(TypedDict):
+    """The most that a tenant may have published at once; null: no limit."""
+
+    versions: int | None
+    bytes: int | None
+    tokens: int | None
+
+
+class WithdrawnBody(TypedDict):
+    """A version of the caller's own that is not served any more, and is not deleted yet."""
+
+    document: str
+    ending: Literal["revoked", "expired"]
+    reason: str
+
+
+class KvPublished(TypedDict):
+    """What the caller has published. ``bytes`` are those of its KV over all framings, ``tokens`` those of the texts
+    alone."""
+
+    versions: int
+    bytes: int
+    tokens: int
+    quota: QuotaBody
+    withdrawn: list[WithdrawnBody]
+
+
 class KvDocumentList(TypedDict):
-    """A list of documents."""
+    """A list of documents, and what the caller's own take."""
 
     object: Literal["list"]
     data: list[KvDocument]
+    usage: KvPublished
 
 
 class KvDocumentDeleted(TypedDict):

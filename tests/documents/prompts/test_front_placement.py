@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import ChatRequest, DocumentPart, DocumentRef, TextPart, ToolCall
+from kvproxy.core import ChatRequest, DocumentPart, DocumentRef, Role, TextPart, ToolCall
 from kvproxy.documents.prompts import front_placement
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.front_placement import place_at_front
@@ -34,7 +34,7 @@ def composer(qwen3: Path) -> Composer:
     return composer
 
 
-def placed(composer: Composer, request: ChatRequest) -> tuple[list[tuple[str, list[str]]], list[str]]:
+def placed(composer: Composer, request: ChatRequest) -> tuple[list[tuple[Role, list[str]]], list[str]]:
     """The messages' texts, and the ids that were moved."""
     found = place_at_front(request, composer.library, BOB)
     shown = [
@@ -69,10 +69,11 @@ def test_the_system_message_goes_on_behind_the_documents(composer: Composer) -> 
 
 
 def test_what_is_at_the_front_stays_and_the_others_follow(composer: Composer) -> None:
-    for role in ("system", "user"):
-        alone = chat((role, f"{LICENCE}\n\nAnswer."), ("user", "Q"))  # type: ignore[arg-type]  # a role
+    roles: list[Role] = ["system", "user"]
+    for role in roles:
+        alone = chat((role, f"{LICENCE}\n\nAnswer."), ("user", "Q"))
         assert place_at_front(alone, composer.library, BOB).request is alone
-        both = chat((role, f"{LICENCE}\n\nAnswer."), ("user", f"Also:\n{GPL}"))  # type: ignore[arg-type]  # a role
+        both = chat((role, f"{LICENCE}\n\nAnswer."), ("user", f"Also:\n{GPL}"))
         shown, moved = placed(composer, both)
         assert shown[0] == (role, [LICENCE, GPL, "\n\nAnswer."]) and moved == ["gpl"]
         assert shown[1] == ("user", [f"Also:\n{NOTE.format(2, 'gpl')}"])
@@ -140,7 +141,7 @@ def test_so_many_places_are_looked_at(composer: Composer, monkeypatch: pytest.Mo
 def test_the_prompt_begins_as_published_and_says_what_was_moved(composer: Composer) -> None:
     request = chat(("system", "Be brief."), ("user", f"Read this.\n{LICENCE}\nWho signs?"))
     kept, moved = (composer.compose(replace(request, placement=way), BOB) for way in ("keep", "front"))
-    assert kept.moved == kept.documents == () and moved.moved == (DocumentRef("licence", 1),)
+    assert not kept.moved and not kept.documents and moved.moved == (DocumentRef("licence", 1),)
     (span,) = moved.documents
     assert span.scope == "public" and moved.known is not None
     messages = composer.plain_call(replace(request, placement="front"), BOB)["messages"]

@@ -5,7 +5,7 @@ import pytest
 from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
 from kvproxy.documents.prompts.placed_prompt import placed_documents, published_prefix
-from kvproxy.documents.tokens.token_join import DocumentPlace
+from kvproxy.documents.tokens.joined_tokens import DocumentPlace
 
 CORE = TokenizedDocument("core", "0" * 64, (5, 6, 7), (), 0, 0, 0)
 DOCUMENT = Document("doc", 2, "core", "e" * 64, "public", "tenant:a", 0)

@@ -139,7 +139,7 @@ def test_a_pin_goes_on_to_the_version_that_takes_its_place(registry: Registry) -
 def test_a_revoked_version_stays_with_its_reason_until_it_is_deleted(registry: Registry) -> None:
     registry.publish(document(), [framing()], pinned=True)
     registry.revoke(document().ref, "withdrawn by legal")
-    assert registry.load() == [RegistryEntry(document(), (framing(),), revoked="withdrawn by legal")]
+    assert registry.load() == [RegistryEntry(document(), (), revoked="withdrawn by legal")]
     registry.delete([document().ref])
     assert registry.load() == [] and registry.last_version("handbook") == 1
 

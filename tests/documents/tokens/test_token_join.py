@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kvproxy.documents.library.document import TokenizedDocument
 from kvproxy.documents.tokens.escape import Stop
-from kvproxy.documents.tokens.token_join import DocumentPlace, TokenJoiner
+from kvproxy.documents.tokens.joined_tokens import DocumentPlace
+from kvproxy.documents.tokens.token_join import TokenJoiner
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 
 # The subjects of patterns, normalisers and byte-level BPE: all kinds of white space, contractions, digits,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kvproxy.core import PUBLIC
+from kvproxy.core import PUBLIC, stored_key
 from kvproxy.engine.cache.page_io import PageIO, PageRead, PageWritten
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node
@@ -72,13 +72,13 @@ def test_results_are_handed_over_and_never_run_on_an_io_thread() -> None:
     page = node()
     store.go.set()
     io.read(page, 1, read.append)
-    io.write(page, b"x", written.append)
+    io.write(page, 1, written.append)
     wait_until(lambda: len(calls) == 2)
     io.close()
     assert (read, written) == ([], [])
     for call in calls:
         call()
-    assert read == [PageRead(page, Missing())] and written == [PageWritten(page, None)]
+    assert read == [PageRead(page, Missing())] and written == [PageWritten(page, 1, None)]
 
 
 def test_errors_are_results() -> None:
@@ -87,7 +87,7 @@ def test_errors_are_results() -> None:
     io = PageIO(store, pool(), calls.append)
     store.go.set()
     io.read(node(), 1, read.append)
-    io.write(node(), b"x", written.append)
+    io.write(node(), 1, written.append)
     wait_until(lambda: len(calls) == 2)
     io.close()
     for call in calls:
@@ -96,12 +96,37 @@ def test_errors_are_results() -> None:
     assert written[0].error is store.error
 
 
+def test_a_stalled_object_store_does_not_hold_up_pages_on_disk() -> None:
+    class Tiers(Slow):
+        def tier(self, key: bytes) -> Tier | None:
+            return "objects" if key == stored_key(far.key, far.scope) else "disk"
+
+        def get(
+            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
+        ) -> Loaded | Missing | Rejected:
+            return super().get(key, parent, token_ids, into) if self.tier(key) == "objects" else Missing()
+
+    far, calls, read = replace(node(), key=b"f" * 32), list[Callable[[], None]](), list[PageRead]()
+    store = Tiers()
+    io = PageIO(store, pool(), calls.append)
+    for _ in range(8):
+        io.read(far, 1, read.append)
+    io.read(node(), 1, read.append)
+    wait_until(lambda: len(calls) == 1)
+    store.go.set()
+    wait_until(lambda: len(calls) == 9)
+    io.close()
+    for call in calls:
+        call()
+    assert [r.far for r in read] == [False] + [True] * 8
+
+
 def test_closing_drops_what_has_not_begun_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     store, calls = Slow(), list[Callable[[], None]]()
     io = PageIO(store, pool(), calls.append)
     for _ in range(6):
         io.read(node(), 1, lambda r: None)
-        io.write(node(), b"x", lambda w: None)
+        io.write(node(), 1, lambda w: None)
     closer = threading.Thread(target=io.close)
     with caplog.at_level(logging.DEBUG):
         closer.start()
@@ -154,7 +179,7 @@ def test_pages_of_two_scopes_are_two_pages_in_the_store() -> None:
     for scope in (PUBLIC, "tenant:a/documents", "tenant:b/documents"):
         page = replace(node(), scope=scope)
         io.has(page)
-        io.write(page, b"x", lambda _: None)
+        io.write(page, 1, lambda _: None)
         io.read(page, 1, lambda _: None)
     wait_until(lambda: len(asked) == 9)
     io.close()

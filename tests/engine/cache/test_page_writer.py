@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 
@@ -111,3 +112,45 @@ def test_pages_are_restored_once_at_a_time(harness: WriterHarness) -> None:
     assert nodes[0].stored and harness.calls.empty()
     harness.writer.restore(nodes)
     assert harness.calls.empty(), "a stored page is not written again"
+
+
+def test_a_page_is_not_another_sequences_while_it_is_being_written(harness: WriterHarness) -> None:
+    nodes = keep(harness.cache, TOKENS[:PAGE_TOKENS])
+    page = nodes[0].page
+    harness.writer.save(nodes, harness.ended.append)
+    harness.cache.discard(nodes[0])
+    assert harness.writer.pages == [page] and harness.cache.occupancy().held == 1
+    assert harness.cache.check([harness.writer.pages]) == []
+    harness.run()
+    assert harness.writer.pages == [] and harness.cache.occupancy().held == 0
+
+
+def test_a_full_disk_is_said_once_tried_again_later_and_recovers(
+    harness: WriterHarness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes, health = keep(harness.cache, CHAIN), harness.writer.health
+    harness.store.most = 0
+    with caplog.at_level(logging.INFO):
+        harness.writer.restore(nodes)
+        harness.run()
+        assert health.failing and not any(n.stored for n in nodes)
+        for _ in range(3):
+            harness.writer.restore(nodes)
+        assert harness.calls.empty(), "not tried with every request"
+        assert [r.levelname for r in caplog.records] == ["WARNING"]
+        assert all(n.page is not None for n in nodes), "they are served from memory"
+        harness.store.most = 9
+        monkeypatch.setattr(health, "_resumes_at", 0.0)
+        harness.writer.restore(nodes)
+        harness.run()
+        harness.run()
+    assert all(n.stored for n in nodes) and not health.failing and health.failures == 1
+    assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_deleted_document_says_nothing_about_the_disk(harness: WriterHarness) -> None:
+    nodes = keep(harness.cache, CHAIN)
+    harness.writer.restore(nodes)
+    harness.cache.discard(nodes[0])
+    harness.run()
+    assert not harness.writer.health.failing

@@ -173,7 +173,7 @@ def test_a_full_disk_loses_pages_and_is_left_alone_for_a_while(
     (node,) = home.keep(3)
     home.press(3)
     assert not node.spilled
-    monkeypatch.setattr("kvproxy.engine.cache.spill_tier.time.monotonic", lambda: 1e12)
+    monkeypatch.setattr(home.spill.health, "_resumes_at", 0.0)
     (node,) = home.keep(4)
     home.press(3)
     assert node.spilled

@@ -42,8 +42,12 @@ class TestCancellation:
         stream = rig.submit((*tokens, 1))
         rig.wait_for(lambda: stream.sequence.phase is Phase.LOADING)
         rig.engine.cancel(stream.sequence)
-        rig.wait_for(lambda: rig.cache.occupancy().held == 0)
+        rig.wait_for(
+            lambda: rig.cache.occupancy().held == 2
+        )  # what two threads are reading cannot be taken from them
         disk.gate.set()
+        rig.wait_for(lambda: rig.cache.occupancy().held == rig.cache.occupancy().evictable)
+        rig.check()
         assert rig.run((*tokens, 1)).cached == 600
 
     def test_a_publication_is_cancelled_while_its_pages_are_written(self, rigs: HarnessMaker) -> None:

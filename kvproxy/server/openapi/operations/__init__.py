@@ -19,6 +19,8 @@ from kvproxy.server.openapi.operations.residency_operations import RESIDENCY
 from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
 from kvproxy.server.openapi.operations.token_operations import TOKENS
+from kvproxy.server.openapi.operations.upkeep_operations import UPKEEP
+from kvproxy.server.openapi.operations.version_operations import VERSIONS
 
 OPERATIONS: tuple[Operation, ...] = (
     *OPENAI,
@@ -26,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ANTHROPIC,
     *TOKENS,
     *RESIDENCY,
+    *VERSIONS,
     *LEARNED_OPERATIONS,
     *DOCUMENT_FILES,
     *DOCUMENTS,
@@ -36,5 +39,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *LEDGER,
     *PAYMENTS,
     *EXPLAIN,
+    *UPKEEP,
     *SERVICE,
 )

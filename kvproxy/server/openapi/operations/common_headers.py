@@ -40,6 +40,20 @@ IF_NONE_MATCH = Parameter(
     "The ETag of an earlier answer: where it is still current, the answer is 304 without a body.",
     f'"{"0" * 64}"',
 )
+IF_MATCH = Parameter(
+    "If-Match",
+    "header",
+    {"type": "string"},
+    "The ETag that the content must have, or `*`: it must exist. Else the answer is 412, and nothing is changed.",
+    f'"{"0" * 64}"',
+)
+IF_NONE_MATCH_ANY = Parameter(
+    "If-None-Match",
+    "header",
+    {"type": "string"},
+    "`*`: it must not exist yet; an ETag: it must have another one. Else the answer is 412, and nothing is changed.",
+    "*",
+)
 UNCHANGED = DocumentedAnswer(
     None, 304, "Not changed: the content still has the ETag of the request.", ("ETag",)
 )

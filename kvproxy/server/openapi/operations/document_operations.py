@@ -8,17 +8,26 @@ from kvproxy.errors import (
     AccountNotFound,
     CannotFit,
     ContextTooLong,
+    DocumentExpired,
     DocumentNotFound,
+    DocumentQuotaExceeded,
     DocumentRejected,
+    DocumentRevoked,
     InvalidRequest,
     NotReady,
     Overloaded,
     PermissionDenied,
+    PreconditionFailed,
     RouteNotFound,
     StorageFull,
 )
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
-from kvproxy.server.openapi.operations.common_headers import IF_NONE_MATCH, UNCHANGED
+from kvproxy.server.openapi.operations.common_headers import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_NONE_MATCH_ANY,
+    UNCHANGED,
+)
 from kvproxy.server.openapi.operations.error_groups import BODY
 from kvproxy.server.requests.query_switches import SWITCH
 from kvproxy.server.routes import documents_route, terms_route
@@ -48,10 +57,13 @@ DOCUMENT_REF = Parameter(
     "document",
     "path",
     {"type": "string", "pattern": REF_PATTERN},
-    "A document's id, `handbook`, or one version of it, `handbook@3`.",
+    "A document's id, `handbook`, or one version of it: `handbook@3`, `handbook@stable` by an alias.",
     "handbook",
     slashes=True,
 )
+
+_ENDED = (DocumentRevoked, DocumentExpired)
+"""Errors of a reference to what is not served any more."""
 
 _ID = Parameter(
     "document",
@@ -76,7 +88,11 @@ DOCUMENTS = (
             "the answer is a sequence of `progress` events, then `result` or `error`."
         ),
         body=PublishBody,
-        parameters=(Parameter("stream", "query", _SWITCH, "Send progress events.", "true"),),
+        parameters=(
+            Parameter("stream", "query", _SWITCH, "Send progress events.", "true"),
+            IF_MATCH,
+            IF_NONE_MATCH_ANY,
+        ),
         answers=(
             DocumentedAnswer(
                 PublishResult, 200, "The current version already has this text.", sometimes=("ETag",)
@@ -91,6 +107,8 @@ DOCUMENTS = (
             ContextTooLong,
             CannotFit,
             PermissionDenied,
+            DocumentQuotaExceeded,
+            PreconditionFailed,
             Overloaded,
             NotReady,
             StorageFull,
@@ -160,12 +178,13 @@ DOCUMENTS = (
             DOCUMENT_REF,
             Parameter("text", "query", _SWITCH, "Include the text in the answer.", "true"),
             IF_NONE_MATCH,
+            IF_MATCH,
         ),
         answers=(
             DocumentedAnswer(KvDocument, description="The document.", headers=("ETag",)),
             UNCHANGED,
         ),
-        errors=(InvalidRequest, PermissionDenied, DocumentNotFound),
+        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, *_ENDED, PreconditionFailed),
     ),
     Operation(
         id="verifyDocument",
@@ -200,6 +219,7 @@ DOCUMENTS = (
             ContextTooLong,
             CannotFit,
             DocumentNotFound,
+            *_ENDED,
             Overloaded,
             NotReady,
             StorageFull,
@@ -213,8 +233,8 @@ DOCUMENTS = (
         needs="publish",
         tag=_TAG,
         summary="Delete a document, or one version",
-        parameters=(DOCUMENT_REF,),
+        parameters=(DOCUMENT_REF, IF_MATCH),
         answers=(DocumentedAnswer(KvDocumentDeleted, description="The document and its pages are deleted."),),
-        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, StorageFull),
+        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, *_ENDED, PreconditionFailed, StorageFull),
     ),
 )

@@ -162,8 +162,8 @@ KVP_API void kvp_decoder_free(kvp_decoder* decoder) {
     free(decoder);
 }
 
-KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const kvp_tile* tile, int32_t first,
-                             int32_t end, int32_t threads) {
+static int run_layers(kvp_decoder* decoder, const kvp_pool* pool, const kvp_tile* tile, int32_t first, int32_t end,
+                      int kv_only, int32_t threads) {
     if (!decoder || decoder->layers_set != decoder->d.layers) {
         return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is missing, or a layer of it");
     }
@@ -182,11 +182,20 @@ KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const k
     if (!decoder->plan) decoder->plan = k->new_step_plan();
     if (!scratch || !decoder->plan) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
     AttentionRows rows = {tile->rows, tile->positions, tile->row_tables, tile->tables};
-    Step step = {rows, tile->token_ids, tile->hidden, tile->angles, first, end};
+    Step step = {rows, tile->token_ids, tile->hidden, tile->angles, first, end, kv_only};
     if (k->run_step(d, step, p, scratch, decoder->plan, threads)) {
         return kvp_fail(KVP_NO_MEMORY, "no memory for the attention of %d rows", tile->rows);
     }
     return KVP_OK;
+}
+
+KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const kvp_tile* tile, int32_t first,
+                             int32_t end, int32_t threads) {
+    return run_layers(decoder, pool, tile, first, end, 0, threads);
+}
+
+KVP_API int kvp_decoder_first_kv(kvp_decoder* decoder, const kvp_pool* pool, const kvp_tile* tile, int32_t threads) {
+    return run_layers(decoder, pool, tile, 0, 1, 1, threads);
 }
 
 KVP_API int kvp_decoder_logits(kvp_decoder* decoder, const float* hidden, int32_t rows, float* logits,

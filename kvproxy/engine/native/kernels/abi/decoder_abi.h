@@ -57,6 +57,9 @@ KVP_API void kvp_decoder_free(struct kvp_decoder* decoder);
 // Runs layers [first, end) over the tile; 0 begins with the embedding, and the last one ends with the last norm.
 KVP_API int kvp_decoder_step(struct kvp_decoder* decoder, const struct kvp_pool* pool, const struct kvp_tile* tile,
                              int32_t first, int32_t end, int32_t threads);
+// Writes the keys and values of layer 0, which follow from token ids and positions alone, into the tile's pages.
+KVP_API int kvp_decoder_first_kv(struct kvp_decoder* decoder, const struct kvp_pool* pool, const struct kvp_tile* tile,
+                                 int32_t threads);
 // logits: [rows][vocab].
 KVP_API int kvp_decoder_logits(struct kvp_decoder* decoder, const float* hidden, int32_t rows, float* logits,
                                int32_t threads);

@@ -63,4 +63,5 @@ struct Step {
     float* hidden;   // [rows][hidden]: the residual stream; behind the last layer, the result of the last norm
     float* angles;   // [rows][dim]: cosines and sines, filled at layer 0
     int first, end;
+    int kv_only;  // 1: a layer ends when its keys and values are written; nothing is attended to
 };

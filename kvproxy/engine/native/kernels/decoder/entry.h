@@ -19,7 +19,7 @@ static inline int run_step(const Decoder& d, const Step& s, const Pool& pool, ch
     StepScratch t;
     lay_out_scratch(d, s.rows.rows, threads, scratch, &t);
     AttentionPlan& attention = *(AttentionPlan*)plan;
-    if (plan_attention(attention, s.rows, d.kv_heads, d.heads / d.kv_heads, d.dim, threads)) return -1;
+    if (!s.kv_only && plan_attention(attention, s.rows, d.kv_heads, d.heads / d.kv_heads, d.dim, threads)) return -1;
     StepTask task = {&d, &s, &pool, &t, &attention};
     kvp_team_run(threads, step_task, &task);
     return 0;

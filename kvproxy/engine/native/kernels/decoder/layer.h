@@ -84,6 +84,7 @@ static inline void run_layer(const Worker& w, const Decoder& d, int index, const
         store_sums(t.sums + row * l.qkv.columns, l.qkv.columns, column, y);
     });
     share_out(w, rows, [&](int row) { place_heads(d, l, s, pages, t, own, row); });
+    if (s.kv_only) return;
     attend(w, plan, pages, d.heads / d.kv_heads, t.q, t.attended);
 
     int64_t width = (int64_t)d.heads * d.dim;

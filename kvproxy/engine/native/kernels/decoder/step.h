@@ -69,7 +69,7 @@ static inline void step_task(kvp_team* team, int index, void* data) {
         });
     }
     for (int i = s.first; i < s.end; i++) run_layer(w, d, i, s, pages_of(d, *x.pool, i), *x.plan, *x.t);
-    if (s.end == d.layers) {
+    if (s.end == d.layers && !s.kv_only) {
         share_out(w, rows, [&](int row) {
             float* h = s.hidden + (int64_t)row * d.hidden;
             rms_norm(h, d.norm, d.eps, d.hidden, h);

@@ -1,0 +1,319 @@
+"""`VersionEndings`: revokes versions, ends and deletes those whose time is over, touches them, and moves aliases."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from kvproxy.core import GRANTED, LATEST, Caller, DocumentRef
+from kvproxy.documents.library.document import Document
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
+from kvproxy.documents.library.withdrawn_documents import Withdrawal
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import RegistryEntry
+from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError, PermissionDenied
+from kvproxy.publishing.document_locks import DocumentLocks
+from kvproxy.publishing.expiry_clock import ExpiryClock
+from kvproxy.runtime.run_to_completion import run_to_completion
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+"""Seconds between two looks at the clock, which may have jumped; a version that is due sooner is not waited for."""
+
+DELETING_S = 60.0
+"""Seconds between two looks for versions whose grace has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndingParts:
+    """The publisher's own steps that endings take: it is the only writer of pages, pins and prepared texts."""
+
+    let_go: Callable[[list[DocumentRef]], Awaitable[None]]
+    """Drop the pages and pins of versions that are hidden already."""
+    forget: Callable[[list[DocumentRef]], Awaitable[None]]
+    """Drop all that is known of versions whose rows are deleted."""
+    revive: Callable[[Document], Awaitable[None]]
+    """Make a version visible again, its pages computed anew."""
+
+
+class VersionEndings:
+    """The ends of versions, and the names that move between them. Event loop only, but for what waits for the disk.
+
+    It shares its parts with the publisher. Only a version's publisher may call for it; an admin may revoke any that it
+    can name.
+
+    Example:
+        ``await endings.revoke(DocumentRef("handbook", 3), caller, "withdrawn by legal")``
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        registry: Registry,
+        locks: DocumentLocks,
+        parts: EndingParts,
+        *,
+        grace_s: float,
+        clock: ExpiryClock | None = None,
+    ) -> None:
+        """Take the publisher's parts. ``grace_s``: seconds from a version's end to the deletion of its text."""
+        self._library, self._registry, self._locks, self._parts = library, registry, locks, parts
+        self._grace_s = grace_s
+        self._clock = clock or ExpiryClock()
+        self._due: list[tuple[int, str, int]] = []
+        """A heap of (``expires``, ``DocumentRef.name``, version); an entry that says another time than the version is
+        passed over."""
+
+    def restore(self, entry: RegistryEntry) -> bool:
+        """Return whether a registered version is served; hide it where not."""
+        document = entry.document
+        if entry.revoked is not None:
+            self._library.withdrawn.put(Withdrawal(document, "revoked", entry.revoked))
+            return False
+        if document.expires is not None and document.expires <= self._clock.ended_by():
+            self._library.withdrawn.put(Withdrawal(document, "expired"))
+            return False
+        self.follow(document)
+        return True
+
+    async def restore_aliases(self) -> None:
+        """Read the aliases."""
+        for alias in await asyncio.to_thread(self._registry.aliases):
+            self._library.aliases.set(alias.name, alias.alias, alias.version)
+
+    def follow(self, document: Document) -> None:
+        """End a version when its time comes."""
+        if document.expires is not None:
+            heapq.heappush(self._due, (document.expires, document.ref.name, document.version))
+
+    def expires_in(self, ttl_s: int | None) -> int | None:
+        """Return the Unix second that is ``ttl_s`` from now; None for None."""
+        return None if ttl_s is None else int(self._clock.ended_by()) + ttl_s
+
+    async def revoke(self, ref: DocumentRef, caller: Caller, reason: str) -> list[DocumentRef]:
+        """Never serve a version again, or any where ``ref`` names none, also to requests that wait; durable on return.
+
+        The numbers are not used again, and the ledger stays as it is. Returns the revoked versions. Raises
+        DocumentNotFound, PermissionDenied.
+
+        Example:
+            ``await endings.revoke(DocumentRef("handbook"), caller, "it was wrong")``
+        """
+        revoked = []
+        for document in self._meant(ref, caller):
+            async with self._locks.of(document.series):
+                if document.owner_scope != caller.scope and "admin" not in caller.permissions:
+                    continue
+                # Hidden before it is written: should writing fail, it stays hidden, and the call can be repeated.
+                self._library.withdraw(document.ref, "revoked", reason)
+                self._library.withdrawn.put(Withdrawal(document, "revoked", reason))
+                await run_to_completion(self._revoke(document.ref, reason))
+                revoked.append(document.ref)
+        if not revoked:
+            raise PermissionDenied(f"Only the publisher of '{ref.id}' can revoke it.")
+        return revoked
+
+    async def touch(self, ref: DocumentRef, caller: Caller, ttl_s: int | None) -> DocumentRef:
+        """Let a version end ``ttl_s`` seconds from now, None: never; durable on return. One that has expired and is
+        not deleted yet is served again, its pages computed anew.
+
+        Raises DocumentNotFound, DocumentRevoked, PermissionDenied, and the errors of ``LocalBackend.keep``.
+
+        Example:
+            ``await endings.touch(DocumentRef("handbook", 3), caller, 30 * 86_400)``
+        """
+        document = self._own(ref, caller)
+        async with self._locks.of(document.series):
+            touched = replace(document, expires=self.expires_in(ttl_s))
+            known, ended = self._library.find(document.ref), self._library.withdrawn.find(document.ref)
+            if ended is not None and ended.ending == "expired":
+                await self._parts.revive(touched)
+                self._library.withdrawn.take(document.ref)
+            elif known is None:
+                raise DocumentNotFound(str(ref))
+            await run_to_completion(self._touch(touched))
+        return document.ref
+
+    async def expire_at(self, ref: DocumentRef, expires: int) -> None:
+        """Let a served version end at this Unix second, under the caller's lock of its document."""
+        known = self._library.find(ref)
+        if known is not None:
+            await run_to_completion(self._touch(replace(known.document, expires=expires)))
+
+    async def set_alias(
+        self,
+        id: str,
+        alias: str,
+        version: int | None,
+        caller: Caller,
+        conditions: Preconditions = UNCONDITIONAL,
+    ) -> Document:
+        """Let an alias of the caller's own document mean a version, None: the current one; durable on return.
+
+        Returns the version's document. Raises DocumentNotFound, PermissionDenied, PreconditionFailed, InvalidRequest.
+
+        Example:
+            ``await endings.set_alias("handbook", "stable", 3, caller)``
+        """
+        _check_alias(alias)
+        async with self._locks.of(f"{id}\n{caller.scope}"):
+            document = self._library.resolve(DocumentRef(id, version), caller).document
+            if document.owner_scope != caller.scope:
+                raise PermissionDenied(f"Only the publisher of '{id}' can move its aliases.")
+            conditions.check(self._aliased(id, alias, caller), f"{id}@{alias}")
+            await run_to_completion(self._move(document.ref.name, alias, document.version))
+            for name in self._names(id, caller):
+                if name != document.ref.name and self._library.aliases.version(name, alias) is not None:
+                    await run_to_completion(self._move(name, alias, None))
+            return document
+
+    async def drop_alias(
+        self, id: str, alias: str, caller: Caller, conditions: Preconditions = UNCONDITIONAL
+    ) -> None:
+        """Remove an alias of the caller's own document. Raises DocumentNotFound, PreconditionFailed, InvalidRequest."""
+        _check_alias(alias)
+        async with self._locks.of(f"{id}\n{caller.scope}"):
+            names = [
+                n for n in self._names(id, caller) if self._library.aliases.version(n, alias) is not None
+            ]
+            if not names:
+                raise DocumentNotFound(f"{id}@{alias}")
+            conditions.check(self._aliased(id, alias, caller), f"{id}@{alias}")
+            for name in names:
+                await run_to_completion(self._move(name, alias, None))
+
+    async def run(self) -> None:
+        """End versions when their time comes, and delete them after the grace, until cancelled."""
+        looked = float("-inf")
+        while True:
+            now = self._clock.ended_by()
+            for ref in self._take_due(now):
+                await self._end(ref)
+            elapsed = asyncio.get_running_loop().time()
+            if elapsed - looked >= DELETING_S:
+                looked = elapsed
+                await self.delete_ended()
+            left = self._due[0][0] - self._clock.ended_by() if self._due else POLL_S
+            await asyncio.sleep(min(POLL_S, max(0.0, left)))
+
+    async def delete_ended(self) -> None:
+        """Delete the versions that expired longer ago than the grace. Failures are logged, and tried again."""
+        by = self._clock.deleted_by() - self._grace_s
+        ended = [
+            w.document.ref
+            for w in self._library.withdrawn
+            if w.ending == "expired" and w.document.expires is not None and w.document.expires <= by
+        ]
+        if not ended:
+            return
+        try:
+            await asyncio.to_thread(self._registry.delete, ended)
+        except KVProxyError as e:
+            logger.warning("%d expired document versions are not deleted yet: %s", len(ended), e.message)
+            return
+        for ref in ended:
+            self._library.withdrawn.take(ref)
+        await self._parts.forget(ended)
+        logger.info("%d document versions that had expired were deleted", len(ended))
+
+    def withdrawn(self, caller: Caller) -> list[Withdrawal]:
+        """Return the caller's own versions that are not served any more, by id and then by version."""
+        own = (w for w in self._library.withdrawn if w.document.owner_scope == caller.scope)
+        return sorted(own, key=lambda w: (w.document.id, w.document.version))
+
+    def _take_due(self, now: float) -> list[DocumentRef]:
+        """Hide the versions that are due, at once, and return them."""
+        due = []
+        while self._due and self._due[0][0] <= now:
+            expires, name, version = heapq.heappop(self._due)
+            id, _, owner = name.partition("\n")
+            ref = DocumentRef(id, version, owner or None)
+            known = self._library.find(ref)
+            if known is not None and known.document.expires == expires:
+                self._library.withdraw(ref, "expired")
+                due.append(ref)
+        return due
+
+    async def _end(self, ref: DocumentRef) -> None:
+        """Drop the pages of a version that is hidden now."""
+        ended = self._library.withdrawn.find(ref)
+        if ended is None:
+            return
+        async with self._locks.of(ended.document.series):
+            if self._library.withdrawn.find(ref) is ended:
+                logger.info("%s has expired", ref)
+                try:
+                    await run_to_completion(self._drop_pages(ref))
+                except KVProxyError as e:
+                    logger.warning("%s has expired, and its pages are not dropped yet: %s", ref, e.message)
+
+    async def _drop_pages(self, ref: DocumentRef) -> None:
+        await asyncio.to_thread(self._registry.replace_kept, ref, ())
+        await asyncio.to_thread(self._registry.pin, ref, False)
+        await self._parts.let_go([ref])
+
+    async def _revoke(self, ref: DocumentRef, reason: str) -> None:
+        await asyncio.to_thread(self._registry.revoke, ref, reason)
+        await self._parts.let_go([ref])
+
+    async def _touch(self, document: Document) -> None:
+        await asyncio.to_thread(self._registry.touch, document.ref, document.expires)
+        known = self._library.find(document.ref)
+        if known is not None:
+            self._library.add(replace(known, document=document))
+            self.follow(document)
+
+    async def _move(self, name: str, alias: str, version: int | None) -> None:
+        await asyncio.to_thread(self._registry.set_alias, name, alias, version)
+        self._library.aliases.set(name, alias, version)
+
+    def _meant(self, ref: DocumentRef, caller: Caller) -> list[Document]:
+        """Return the versions that ``ref`` may mean, served or not. Raises DocumentNotFound."""
+        served = [known.document for known in self._library.versions(ref.id, caller)]
+        documents = [d for d in served if self._library.aliases.mean(ref, d)]
+        if ref.alias == LATEST:
+            documents = documents[-1:]
+        else:
+            documents += [w.document for w in self._library.ended(ref, caller)]
+        if not documents:
+            raise DocumentNotFound(str(ref))
+        return documents
+
+    def _own(self, ref: DocumentRef, caller: Caller) -> Document:
+        """Return the version that ``ref`` means, also one that has expired. Raises DocumentNotFound, DocumentRevoked,
+        PermissionDenied."""
+        ended = [w for w in self._library.ended(ref, caller) if w.ending == "expired"]
+        alive = [k.document for k in self._library.versions(ref.id, caller)]
+        meant = [d for d in alive if self._library.aliases.mean(ref, d)] or [w.document for w in ended]
+        document = meant[-1] if meant else self._library.resolve(ref, caller).document
+        if document.owner_scope != caller.scope:
+            raise PermissionDenied(f"Only the publisher of '{ref.id}' can touch it.")
+        return document
+
+    def _aliased(self, id: str, alias: str, caller: Caller) -> str | None:
+        """Return the ETag of the version that the caller's own alias means; None where it means none."""
+        for known in self._library.versions(id, caller):
+            own = known.document.owner_scope == caller.scope
+            if own and self._library.aliases.mean(DocumentRef(id, alias=alias), known.document):
+                return known.document.etag
+        return None
+
+    def _names(self, id: str, caller: Caller) -> list[str]:
+        """Return the names of the caller's own documents of this id."""
+        names = [DocumentRef(id, owner=caller.scope).name]
+        names += [DocumentRef(id).name] if self._library.owner(id) == caller.scope else []
+        if self._library.owner(id, granted=True) == caller.scope:
+            names.append(DocumentRef(id, owner=GRANTED).name)
+        return names
+
+
+def _check_alias(alias: str) -> None:
+    if alias == LATEST:
+        raise InvalidRequest(
+            f"'{LATEST}' is always the current version; choose another alias, like 'stable'.", param="alias"
+        )

@@ -1,0 +1,93 @@
+"""`repair_store`: mends a store that no process uses, and says what it did and what is left to a person.
+
+Nothing is guessed. What fails its checksums is dropped, and pages are computed again by the next start; rows that can
+be verified stay; damaged ones are set aside with a report. A text that can be verified is never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvproxy.documents.prepared.prepared_texts import drop_damaged_texts
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.errors import KVProxyError, SetupError
+from kvproxy.store.page_store import PageStore
+from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.upkeep.check_store import PREPARED_FILE
+from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart
+
+
+@dataclass(frozen=True, slots=True)
+class RepairParts:
+    """How a repair opens the parts of a store. ``registry`` recovers a damaged database first, and raises SetupError
+    where that cannot be done."""
+
+    registry: Callable[[], AbstractContextManager[Registry]]
+    pages: Callable[[], AbstractContextManager[PageStore]]
+    responses: Callable[[], AbstractContextManager[ResponseStore]]
+    check: Callable[[], StoreCheck]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRepair:
+    """The result of a repair."""
+
+    mended: tuple[StoreFault, ...]
+    left: tuple[StoreFault, ...]
+    notes: tuple[str, ...]
+    """What was done, and what a person may want to know: folders with what was set aside."""
+
+
+def repair_store(folder: Path, parts: RepairParts) -> StoreRepair:
+    """Mend every part of a store. Blocking; the page store's lock is held from its first change to its last.
+
+    Raises SetupError where another process uses the store.
+
+    Example: ``repair_store(config.store.path, parts)``
+    """
+    with parts.pages() as pages:  # its index is rebuilt by opening it, and files of no page are removed
+        before = parts.check()
+        notes: list[str] = []
+        notes += _mend_registry(parts, pages)
+        if bad := before.bad_pages:
+            notes.append(f"{pages.delete(bad)} pages dropped; the next start computes them again")
+        if (folder / PREPARED_FILE).exists() and _touches(before, StorePart.PREPARED):
+            drop_damaged_texts(folder / PREPARED_FILE)
+            notes.append("prepared texts are made anew by the next start")
+        if (folder / "responses").is_dir():
+            with parts.responses() as responses:
+                if dropped := responses.drop_damaged():
+                    notes.append(f"{dropped} stored responses dropped")
+        after = parts.check()
+    still = set(after.faults)
+    mended = tuple(fault for fault in before.faults if fault not in still)
+    return StoreRepair(mended, after.faults, (*notes, *after.notes))
+
+
+def _mend_registry(parts: RepairParts, pages: PageStore) -> Sequence[str]:
+    """Set damaged rows aside, drop aliases of nothing, and pages of no document where no document was lost."""
+    notes: list[str] = []
+    try:
+        with parts.registry() as registry:
+            entries = registry.load()
+            there = {(entry.document.ref.name, entry.document.version) for entry in entries}
+            for alias in registry.aliases():
+                if (alias.name, alias.version) not in there:
+                    registry.set_alias(alias.name, alias.alias, None)
+                    notes.append(f"alias '{alias.alias}' of a version that is gone is removed")
+            if registry.damage_reports():
+                notes.append("pages of no document are kept while something is set aside: it may need them")
+            elif orphans := pages.collect(registry.page_keys()):
+                notes.append(f"{orphans} pages of no document removed")
+    except SetupError as e:
+        notes.append(e.message)
+    except KVProxyError as e:
+        notes.append(f"the registry is not mended: {e.message}")
+    return notes
+
+
+def _touches(check: StoreCheck, part: StorePart) -> bool:
+    return any(fault.part is part for fault in check.faults)
