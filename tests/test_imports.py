@@ -115,7 +115,7 @@ ALLOWED: dict[str, set[str]] = {
         *("settings", "stack", "store", "tariffs", "terminal", "upkeep", "wire"),
     },
     "document_files": {
-        *("backends.base", "documents", "engine.cache", "exactness", "manifests", "publish"),
+        *("backends.base", "documents", "engine.cache", "manifests", "publish"),
         *("publishing", "receipts", "store"),
     },
     "explain": {"documents", "telemetry"},
