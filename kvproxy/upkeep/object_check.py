@@ -6,7 +6,8 @@ from io import BytesIO
 
 from kvproxy.core import stored_key
 from kvproxy.objects.object_pages import LARGEST
-from kvproxy.objects.object_store import ObjectAbsent, ObjectStore, ObjectsUnavailable, ObjectTooLarge
+from kvproxy.objects.object_results import ObjectAbsent, ObjectsUnavailable, ObjectTooLarge
+from kvproxy.objects.object_store import ObjectStore
 from kvproxy.store import page_file
 from kvproxy.store.page_record import Torn
 from kvproxy.upkeep.registry_snapshot import RegistrySnapshot
@@ -57,11 +58,6 @@ def _fault(store: ObjectStore, name: str, key: bytes) -> StoreFault | None:
         return StoreFault(
             StorePart.OBJECTS, f"{name} has {content.size} bytes and is no page", "drop and recompute", key
         )
-    record = page_file.read_whole(BytesIO(bytes(content.data)))
-    reason = record.reason if isinstance(record, Torn) else "it holds another page's key"
-    if isinstance(record, Torn) or record.key != key:
-        what = f"{name} has {content.size} bytes and is no page"
-        return StoreFault(StorePart.OBJECTS, what, "drop and recompute", key)
     record = page_file.read_whole(BytesIO(bytes(content.data)))
     reason = record.reason if isinstance(record, Torn) else "it holds another page's key"
     if isinstance(record, Torn) or record.key != key:
