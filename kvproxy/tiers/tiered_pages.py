@@ -6,7 +6,6 @@ a slow, failing, lying or hostile object store can lose a page, or take time, an
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,8 +22,6 @@ from kvproxy.store.stored_pages import Tier
 from kvproxy.tiers.name_listing import NameListing
 from kvproxy.tiers.pending_deletes import PendingDeletes
 from kvproxy.tiers.write_behind import WriteBehind
-
-logger = logging.getLogger(__name__)
 
 Acknowledge = Literal["local", "objects"]
 
@@ -109,7 +106,6 @@ class TieredPages:
             return fetched
         if isinstance(fetched, Rejected):
             self.counts.rejected += 1
-            logger.warning("page %s of the object store is not used: %s", key.hex(), fetched.reason)
         else:
             self.counts.missing += 1
         return found if isinstance(found, Rejected) else fetched
