@@ -200,6 +200,7 @@ HEAVY: dict[str, set[str]] = {
     "aiohttp": {"server", "backends.raw", "bench"},
     "typer": {"cli"},
     "diskcache": {"store"},
+    "openzl": {"bench.codec_baselines"},
     "obstore": {"objects"},
     "prometheus_client": {"telemetry"},
     "joserfc": {"receipts"},

@@ -18,7 +18,8 @@ from kvproxy.backends.base import Generation, LocalBackend, PlacesClaim
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller, ChatRequest, TextRequest
 from kvproxy.events import Event, Finished, Started, TextDelta
-from kvproxy.pipeline import Pipeline, Reply, Request
+from kvproxy.pipeline import Pipeline, Request
+from kvproxy.reply import Reply
 from kvproxy.telemetry.request_timer import Timings
 
 SAID = "The note says that the launch is on Friday."

@@ -32,8 +32,8 @@ REMEDIES: Mapping[MissCause, Remedy] = {
     ),
     MissCause.TOOLS_ORDER: Remedy(
         "the same tools, or the same keys of a JSON object, stand in another order",
-        "dump JSON in the prompt's text with sorted keys and named objects in one order; the field `tools` needs no care, "
-        "the proxy sorts it",
+        "dump JSON in the prompt's text with sorted keys and named objects in one order; the field `tools` needs no "
+        "care, the proxy sorts it",
     ),
     MissCause.WHITESPACE: Remedy(
         "only white space or invisible characters differ: CR LF, a trailing space, a no-break space",

@@ -61,10 +61,5 @@ def _fault(store: ObjectStore, name: str, key: bytes) -> StoreFault | None:
     record = page_file.read_whole(BytesIO(bytes(content.data)))
     reason = record.reason if isinstance(record, Torn) else "it holds another page's key"
     if isinstance(record, Torn) or record.key != key:
-        what = f"{name} has {content.size} bytes and is no page"
-        return StoreFault(StorePart.OBJECTS, what, "drop and recompute", key)
-    record = page_file.read_whole(BytesIO(bytes(content.data)))
-    reason = record.reason if isinstance(record, Torn) else "it holds another page's key"
-    if isinstance(record, Torn) or record.key != key:
         return StoreFault(StorePart.OBJECTS, f"{name}: {reason}", "drop and recompute", key)
     return None
