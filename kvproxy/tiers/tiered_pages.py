@@ -1,7 +1,8 @@
 """`TieredPages`: pages in local files, and behind them in an object store that other proxies share.
 
 The engine's view of both is that of one page store. Every page is verified by the same code wherever it comes from, so
-a slow, failing, lying or hostile object store can lose a page, or take time, and never change one.
+an object store that is slow, fails or damages what it holds can lose a page, or take time, and never change one. Pages
+are authentic where they are encrypted: without a key, who may write to the store can make a page with right checksums.
 """
 
 from __future__ import annotations
