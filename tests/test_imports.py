@@ -105,13 +105,13 @@ ALLOWED: dict[str, set[str]] = {
         *("backends.fake", "client", "codecs", "config", "database", "documents", "economics"),
         *("engine.bitwise", "engine.build", "engine.cache", "engine.decode", "engine.forward"),
         *("engine.loop", "engine.models", "engine.native", "engine.tiling", "exactness"),
-        *("ledger", "pipeline", "publish", "serve", "server", "stack", "store", "telemetry"),
-        *("terminal", "wire"),
+        *("ledger", "objects", "pipeline", "publish", "sealing", "serve", "server", "stack"),
+        *("store", "telemetry", "terminal", "tiers", "wire"),
     },
     "cli": {
         *("accounts", "agents", "bench", "charging", "client", "config", "database"),
         *("document_files", "documents", "economics", "engine.forward", "engine.models"),
-        *("engine.native", "ledger", "manifests", "mcp_server", "receipts", "serve"),
+        *("engine.native", "ledger", "manifests", "mcp_server", "objects", "receipts", "serve"),
         *("settings", "stack", "store", "tariffs", "terminal", "upkeep", "wire"),
     },
     "document_files": {
