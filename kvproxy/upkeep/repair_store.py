@@ -22,7 +22,7 @@ from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart
 
 @dataclass(frozen=True, slots=True)
 class RepairParts:
-    """How a repair opens the parts of a store. ``registry`` recovers a damaged database first, and raises SetupError
+    """Functions that open the parts of a store for a repair. ``registry`` recovers a damaged database first, and raises SetupError
     where that cannot be done."""
 
     registry: Callable[[], AbstractContextManager[Registry]]
