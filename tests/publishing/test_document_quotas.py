@@ -28,7 +28,7 @@ async def test_versions_are_counted_until_they_end(folder: Path, tmp_path: Path)
     await shop.publish("a", OTHER)
     before = len(shop.backend.generations), set(shop.backend.disk)
     with pytest.raises(
-        DocumentQuotaExceeded, match="'alice' has 2 versions published.* its quota is 2"
+        DocumentQuotaExceeded, match=r"'alice' has 2 versions published.* its quota is 2"
     ) as caught:
         await shop.publish("b", TEXT + "More.")
     assert (caught.value.http_status, caught.value.code) == (403, "document_quota_exceeded")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import LATEST, ChatRequest, DocumentPart, DocumentRef, Message
-from kvproxy.core.preconditions import Preconditions
+from kvproxy.documents.library.preconditions import Preconditions
 from kvproxy.documents.library.served_documents import while_served
 from kvproxy.errors import (
     DocumentExpired,

@@ -28,7 +28,6 @@ from kvproxy.core import (
 )
 from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.core.pages import Residency
-from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.document import Document, Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
