@@ -23,7 +23,7 @@ ERRORS = sorted(
 )
 
 CLIENT = {
-    "publish": "document text visibility pinned price licence progress",
+    "publish": "document text visibility pinned price licence ttl_s progress",
     "documents": "",
     "document": "ref text",
     "delete": "ref",
@@ -41,6 +41,11 @@ CLIENT = {
     "receipt": "receipt_id",
     "receipts": "request_id",
     "statement": "publisher since until receipts",
+    "touch": "ref ttl_s",
+    "revoke": "ref reason",
+    "set_alias": "document alias version",
+    "delete_alias": "document alias",
+    "usage": "",
     "close": "",
 }
 """The client's calls and their parameters: a change here is a change for users, and belongs in the changelog."""

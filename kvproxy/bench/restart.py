@@ -40,7 +40,7 @@ def bench_restart(
         folder = Path(scratch)
         file = _written(config, folder)
         with _started(folder, file) as child, Client(child.url) as client:
-            tokens = client.publish(DOCUMENT, text)["tokens"]
+            tokens = client.publish(DOCUMENT, text)["info"]["tokens"]
         rows = []
         for done in range(repeats):
             rows.append(_restart(folder, file, config.model.served_name, text))
@@ -60,6 +60,7 @@ def _written(config: Config, folder: Path) -> Path:
         "server": {"port": 0},
         "model": {"path": config.model.path, "name": config.model.served_name, "dtype": config.model.dtype},
         "store": {"path": str(folder / "store")},
+        "documents": {"framings": [{"place": "system"}]},
     }
     file = folder / "kvproxy.yaml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
