@@ -60,7 +60,7 @@ def test_a_damaged_object_is_found_by_reading_it(
 def test_a_store_that_does_not_answer_is_a_note(
     objects: tuple[ObjectStore, RegistrySnapshot, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvproxy.objects.object_store import ObjectsUnavailable
+    from kvproxy.objects.object_results import ObjectsUnavailable
 
     store, registry, _ = objects
 
