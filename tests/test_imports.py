@@ -111,7 +111,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         *("accounts", "agents", "bench", "charging", "client", "config", "database"),
         *("document_files", "documents", "economics", "engine.forward", "engine.models"),
-        *("engine.native", "ledger", "manifests", "mcp_server", "objects", "receipts", "serve"),
+        *("engine.native", "ledger", "manifests", "mcp_server", "receipts", "serve"),
         *("settings", "stack", "store", "tariffs", "terminal", "upkeep", "wire"),
     },
     "document_files": {
