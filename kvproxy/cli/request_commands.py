@@ -67,8 +67,6 @@ def explain(
 
     body = _read_request(request)
     with Client(url, api_key) as client:
-        if not body.get("model"):
-            body["model"] = client.served()["id"]
         told = client.explain(body, against=against, previous=previous)
     if as_json:
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))

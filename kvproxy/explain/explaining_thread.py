@@ -36,8 +36,8 @@ class ExplainingThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the thread after the work at hand; what waits is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """End the thread after the work at hand, which needs nothing that is closed; what waits is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def begin(self, asked: AskedPrompt) -> asyncio.Future[MissCause | None] | None:
         """Begin to look for the cause of a miss; None where too much waits.

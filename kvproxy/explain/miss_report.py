@@ -60,14 +60,14 @@ class MissReporter:
 
         Example: ``MissReporter(explainer, library, composer.encode, composer.decode)``
         """
-        self._explainer = explainer
+        self.explainer = explainer
         self._library = library
         self._encode, self._decode = encode, decode
 
     @property
     def keeps_requests(self) -> bool:
         """Whether earlier requests are kept, to be compared with."""
-        return self._explainer.previous is not None
+        return self.explainer.previous is not None
 
     def report(self, asked: AskedPrompt, question: Question) -> MissReport:
         """Compare the prompt. Raises DocumentNotFound, and PermissionDenied for a document that the caller may read
@@ -81,12 +81,12 @@ class MissReporter:
         return self._located(asked, found)
 
     def _found(self, asked: AskedPrompt, *, previous: bool) -> FoundCause:
-        beside = self._explainer.beside_request(asked, other=True, window=WHOLE)
+        beside = self.explainer.beside_request(asked, other=True, window=WHOLE)
         if previous:
             return beside or FoundCause(MissCause.NO_DOCUMENT if isinstance(asked.decision, Miss) else None)
         if isinstance(asked.decision, Hit):
             return beside or FoundCause(None)
-        found = self._explainer.found(asked)
+        found = self.explainer.found(asked)
         if found.document is not None or beside is None:
             return found
         # The same request, sent before, was the nearest of all and shows nothing: another one does.
@@ -128,7 +128,7 @@ class MissReporter:
         if common == len(nearest):
             return MissReport(asked, FoundCause(None, named, common=common), None, "prompt")
         difference = token_difference(ids, nearest, common, self._decode, WHOLE)
-        found = FoundCause(self._explainer.found(asked).cause, named, common=common, difference=difference)
+        found = FoundCause(self.explainer.found(asked).cause, named, common=common, difference=difference)
         return MissReport(asked, found, _token(common, ids, nearest), "prompt")
 
     def _located(self, asked: AskedPrompt, found: FoundCause) -> MissReport:

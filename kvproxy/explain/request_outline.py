@@ -74,13 +74,14 @@ def first_message(one: RequestOutline, two: RequestOutline) -> int | None:
 def changed_place(one: RequestOutline, two: RequestOutline) -> Place | None:
     """Return the place of the first difference of two requests, None where none is seen.
 
-    A difference of variables or tools goes first: chat templates show both in front of the messages.
+    Tools go first, which chat templates show in front of the messages; variables last, most of which change the end.
     """
     if one.tools != two.tools:
         return "tools"
-    if one.variables != two.variables:
+    index = first_message(one, two)
+    if index is None and one.variables != two.variables:
         return "template"
-    return first_message(one, two)
+    return index
 
 
 def _text(message: Message) -> str:

@@ -22,6 +22,9 @@ class CacheReport(TypedDict):
     status: CacheOutcome
     reason: str | None
     """Of a miss, from the proxy's closed list: `no-document`, `new-preamble`, `not-resident` …"""
+    cause: str | None
+    """Of a miss: what differed from the nearest text, `timestamp`, `tools-order` …, where the proxy knew it at the
+    first token. The proxy's docs/misses.md says what to do about each."""
     document: str | None
     """The published document at the head of the prompt, without its version; None where only an earlier
     prompt matched."""
@@ -42,13 +45,16 @@ def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
     fields = _fields(headers.get("cache-status", ""))
     if fields is None:
         return None
-    detail = [word for word in fields.get("detail", "").split(",") if word]
+    first, *notes = (note.strip() for note in fields.get("detail", "").split(";"))
+    causes = [note[6:] for note in notes if note.startswith("cause=")]
+    detail = [word for word in first.split(",") if word]
     tokens = next((int(w[7:]) for w in detail if re.fullmatch(r"tokens=\d+", w)), 0)
     reasons = [w for w in detail if w not in ("exact", "inexact", "pending") and not w.startswith("tokens=")]
     document, _, version = unquote(fields.get("key", "")).partition("@")
     return CacheReport(
         status=_status(fields, detail),
         reason=reasons[0] if reasons else None,
+        cause=causes[0] if causes else None,
         document=document or None,
         version=int(version) if version.isdigit() else None,
         tokens=tokens,

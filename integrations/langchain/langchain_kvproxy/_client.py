@@ -11,11 +11,12 @@ import httpx
 from langchain_kvproxy import _protocol
 from langchain_kvproxy._errors import DocumentUnknown, KVProxyError, ProxyRefused, ProxyUnreachable
 from langchain_kvproxy._protocol import Progress
+from langchain_kvproxy._remembered import ExplainCalls
 
 __all__ = ["DocumentUnknown", "KVProxyClient", "KVProxyError", "Progress", "ProxyRefused", "ProxyUnreachable"]
 
 
-class KVProxyClient:
+class KVProxyClient(ExplainCalls):
     """Client of a proxy's documents and its tokenizer.
 
     Every method has an async twin: its name with an `a` before it. One client may be used from any number of

@@ -42,6 +42,8 @@ class UsageSummary(TypedDict):
     misses: int
     """Includes `collapsed` requests, which shared a prefill with simultaneous ones."""
     miss_reasons: dict[str, int]
+    miss_causes: dict[str, int]
+    """What differed from the nearest known text: `timestamp`, `tools-order` …, where the proxy knew it in time."""
     documents: dict[str, DocumentUsage]
     """By document, without its version."""
     seconds_saved: float | None
@@ -64,6 +66,7 @@ class _Costs:
 class _Sums:
     counts: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, int] = field(default_factory=dict)
     documents: dict[str, DocumentUsage] = field(default_factory=dict)
     costs: _Costs = field(default_factory=_Costs)
     money: MoneySpent = field(default_factory=MoneySpent)
@@ -172,6 +175,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
                 hits=count("hits", 0),
                 misses=count("misses", 0),
                 miss_reasons=dict(sums.reasons),
+                miss_causes=dict(sums.causes),
                 documents={name: usage.copy() for name, usage in sorted(sums.documents.items())},
                 seconds_saved=_seconds_saved(sums.costs),
                 spent=sums.money.totals(),
@@ -184,10 +188,13 @@ class KVProxyUsageHandler(BaseCallbackHandler):
         share = f" ({cached / prompt:.0%})" if prompt else ""
         saved = totals["seconds_saved"]
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(totals["miss_reasons"].items()))
+        causes = ", ".join(f"{n} {cause}" for cause, n in sorted(totals["miss_causes"].items()))
         replayed = totals["replayed"]
         lines = [
             f"{totals['requests']} requests, {totals['failures']} failed: {totals['hits']} hits, "
-            f"{totals['misses']} misses" + (f" ({reasons})" if reasons else ""),
+            f"{totals['misses']} misses"
+            + (f" ({reasons})" if reasons else "")
+            + (f", caused by {causes}" if causes else ""),
             f"{prompt} prompt tokens, {cached} of them cached{share}, "
             f"{totals['cache_write_tokens']} written for later readers",
             "seconds saved: "
@@ -232,6 +239,8 @@ class KVProxyUsageHandler(BaseCallbackHandler):
         self._sums.add(hits=int(hit), misses=int(not hit))
         if reason := report.get("reason"):
             self._sums.reasons[reason] = self._sums.reasons.get(reason, 0) + 1
+        if cause := report.get("cause"):
+            self._sums.causes[cause] = self._sums.causes.get(cause, 0) + 1
         if document := report.get("document"):
             usage = self._sums.documents.setdefault(document, {"hits": 0, "misses": 0, "cached_tokens": 0})
             usage["hits" if hit else "misses"] += 1

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -23,6 +23,7 @@ from langchain_kvproxy._document_recognition import (
 )
 from langchain_kvproxy._finding import Finding, count
 from langchain_kvproxy._prompt_parts import PromptLike, PromptPart, as_messages, prompt_parts
+from langchain_kvproxy._remembered import first_difference
 
 ToolLike: TypeAlias = BaseTool | type | Callable[..., Any] | Mapping[str, Any]
 
@@ -61,6 +62,7 @@ def explain_prompt(
     tools: Sequence[ToolLike] | None = None,
     client: KVProxyClient | None = None,
     previous: Explanation | PromptLike | None = None,
+    remembered: bool = False,
 ) -> Explanation:
     """Report the causes that will break a prompt's prefix, and the state of its documents in the proxy.
 
@@ -73,6 +75,8 @@ def explain_prompt(
         client: The proxy to look the documents up in; one that cannot be reached is a finding.
         previous: The prompt before, to find the first difference from it; an earlier `Explanation` to
             have the tools compared as well.
+        remembered: Whether to ask the proxy as well for the first difference from the nearest document, or from the
+            nearest request that it remembers of this API key's tenant, with the cause.
 
     Returns:
         Findings and documents; `str()` makes a report of them.
@@ -119,7 +123,7 @@ def explain_prompt(
     with suppress(KVProxyError):  # the proxy tokenises for its own model alone
         for messages_ in prompt.to_tokenize(reports):
             tokens.append(client.tokenize_messages(messages_, prompt.tools))
-    return prompt.judged(reports, tokens, previous)
+    return prompt.judged(reports, tokens, previous, _told(client, prompt) if remembered else [])
 
 
 async def aexplain_prompt(
@@ -128,6 +132,7 @@ async def aexplain_prompt(
     tools: Sequence[ToolLike] | None = None,
     client: KVProxyClient | None = None,
     previous: Explanation | PromptLike | None = None,
+    remembered: bool = False,
 ) -> Explanation:
     """Do the same as `explain_prompt`, without blocking the event loop during requests.
 
@@ -157,7 +162,8 @@ async def aexplain_prompt(
     with suppress(KVProxyError):
         for messages_ in prompt.to_tokenize(reports):
             tokens.append(await client.atokenize_messages(messages_, prompt.tools))
-    return prompt.judged(reports, tokens, previous)
+    told = await _atold(client, prompt) if remembered else []
+    return prompt.judged(reports, tokens, previous, told)
 
 
 class _Prompt:
@@ -168,6 +174,11 @@ class _Prompt:
         self.tools = None if tools is None else tuple(convert_to_openai_tool(_plain(tool)) for tool in tools)
         self.pieces = prompt_parts(self.messages)
 
+    @property
+    def as_sent(self) -> Messages:
+        """The messages as `ChatKVProxy` sends them, in OpenAI's format."""
+        return [dict(message) for message in convert_to_openai_messages(self.messages)]
+
     def to_tokenize(self, reports: Sequence[DocumentReport]) -> list[Messages]:
         """List the prompts to tokenise, two for each comparison."""
         return [prompt for pair in self._comparisons(reports) for prompt in (pair.sent, pair.other)]
@@ -177,10 +188,12 @@ class _Prompt:
         reports: Sequence[DocumentReport],
         tokens: Sequence[Sequence[int]],
         previous: Explanation | PromptLike | None,
+        told: Sequence[Finding] = (),
     ) -> Explanation:
         """Explain the prompt after tokenisation.
 
-        ``tokens``: those of the prompts of ``to_tokenize``, fewer where the proxy has refused one.
+        ``tokens``: those of the prompts of ``to_tokenize``, fewer where the proxy has refused one. ``told``: the
+        proxy's own findings.
 
         Example:
             `prompt.judged(reports, [client.tokenize_messages(m) for m in prompt.to_tokenize(reports)], None)`
@@ -188,7 +201,7 @@ class _Prompt:
         answered = list(zip(self._comparisons(reports), tokens[::2], tokens[1::2], strict=False))
         spelled = len(comparisons(self.messages, reports))
         kept_out = any(sent == other for _, sent, other in answered[spelled:])
-        return self.explained(judged(reports, answered[:spelled]), previous, kept_out=kept_out)
+        return self.explained(judged(reports, answered[:spelled]), previous, told, kept_out=kept_out)
 
     def _comparisons(self, reports: Sequence[DocumentReport]) -> list[Comparison]:
         return [*comparisons(self.messages, reports), *without_metadata(self.messages)]
@@ -227,6 +240,24 @@ class _Prompt:
         if isinstance(previous, Explanation) and self.tools is not None and previous.tools is not None:
             found += _checks.tools_changed(self.tools, previous.tools, documents)
         return found
+
+
+def _told(client: KVProxyClient, prompt: _Prompt) -> list[Finding]:
+    try:
+        return first_difference(client.explain(prompt.as_sent, prompt.tools))
+    except KVProxyError as e:
+        return [_uncompared(e)]
+
+
+async def _atold(client: KVProxyClient, prompt: _Prompt) -> list[Finding]:
+    try:
+        return first_difference(await client.aexplain(prompt.as_sent, prompt.tools))
+    except KVProxyError as e:
+        return [_uncompared(e)]
+
+
+def _uncompared(error: KVProxyError) -> Finding:
+    return Finding("note", "proxy", None, f"the proxy did not compare it with earlier requests: {error}", "")
 
 
 def _plain(tool: ToolLike) -> Any:

@@ -19,6 +19,7 @@ from kvproxy.cli.bench import (
     roofline_command,
     soak_command,
     stall_command,
+    tiers_command,
 )
 from kvproxy.cli.bench.bench_group import bench
 
@@ -41,4 +42,5 @@ __all__ = [
     "roofline_command",
     "soak_command",
     "stall_command",
+    "tiers_command",
 ]

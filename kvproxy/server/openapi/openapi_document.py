@@ -34,8 +34,9 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "request-id": ("The same as `x-request-id`.", {"type": "string"}),
     "Cache-Status": (
         'RFC 9211. A hit: `kvproxy; hit; key="handbook@3"; detail="tokens=3774,exact"`, with `exact` only where the '
-        "engine has shown that kept pages give the bits of a prefill. A miss, with its reason: "
-        '`kvproxy; fwd=miss; detail="new-preamble"`. An upstream\'s model: `kvproxy; fwd=bypass`.',
+        "engine has shown that kept pages give the bits of a prefill. A miss, with its reason, and with what "
+        "differed where that was known in time: "
+        '`kvproxy; fwd=miss; detail="no-document; cause=timestamp"`. An upstream\'s model: `kvproxy; fwd=bypass`.',
         {"type": "string"},
     ),
     "Server-Timing": ("Milliseconds by phase of the request; not for upstreams' models.", {"type": "string"}),

@@ -49,8 +49,8 @@ class Incoming:
             return await off_loop_if_large(len(self.raw), partial(parse, self.body, *args, **kwargs))
 
 
-async def receive(request: web.Request) -> Incoming:
-    """Read the body, decode it, resolve its model.
+async def receive(request: web.Request, *, model: str | None = None) -> Incoming:
+    """Read the body, decode it, resolve its model. ``model``: the name that stands for one that is left out.
 
     Raises as ``read_body`` does, and InvalidRequest, ModelNotFound, and ContextTooLong for a conversation of more
     messages than the local model takes tokens.
@@ -61,11 +61,12 @@ async def receive(request: web.Request) -> Incoming:
         raw = await read_body(request)
     with clock.measure("parse"):
         body = await _decoded(raw, request)
-        model = body["model"] = request[MODEL] = resolve_model(request, _model(body))
-    local = model == components.served_name
+        name = model if model is not None and body.get("model") is None else _model(body)
+        served = body["model"] = request[MODEL] = resolve_model(request, name)
+    local = served == components.served_name
     if local:
         refuse_oversized_lists(body, components.pipeline.max_context)
-    return Incoming(raw, body, model, local, clock)
+    return Incoming(raw, body, served, local, clock)
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from kvproxy.wire.responses.response_ids import ResponseIds
 
 async def explain(request: web.Request) -> web.StreamResponse:
     """Compose the request, decide about it without serving it, and compare it. Nothing is computed or kept."""
-    incoming = await receive(request)
+    incoming = await receive(request, model=request.app[COMPONENTS].served_name)
     if not incoming.local:
         raise InvalidRequest(
             f"'{incoming.model}' is served by an upstream; only prompts of the local model are kept here.",

@@ -25,7 +25,7 @@ class ExplainBody(Strict):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    model: str = Field(description="The local model.")
+    model: str | None = Field(default=None, description="The local model, also when left out.")
     against: str | None = Field(
         default=None, pattern=REF_PATTERN, description="Compare with this document: `handbook`, `handbook@3`."
     )

@@ -39,6 +39,9 @@ class HandbookProxy:
         counts no tokens.
         """
         self.asked: list[str] = []
+        self.comparison: dict[str, Any] | None = None
+        """The answer of ``/kv/v1/explain``; None: an older proxy."""
+        self.compared: list[dict[str, Any]] = []
         self.spellings = spellings
         self.counts = counts
         self.texts = texts
@@ -60,6 +63,11 @@ class HandbookProxy:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url.path)
+        if request.url.path == "/kv/v1/explain":
+            self.compared.append(json.loads(request.content))
+            if self.comparison is None:
+                return httpx.Response(404, json={"error": {"message": "Invalid URL"}})
+            return httpx.Response(200, json=self.comparison)
         if request.url.path == "/tokenize":
             if self.counts is None:
                 return httpx.Response(404, json={"error": {"message": "no such model"}})

@@ -42,6 +42,17 @@ def fake() -> Iterator[FakeChat]:
         yield fake
 
 
+def test_the_causes_of_misses_are_summed(fake: FakeChat) -> None:
+    model = ChatKVProxy(model="m", base_url=fake.url, max_retries=0)
+    with KVProxyUsageHandler() as usage:
+        for cause in ("timestamp", "timestamp", "uuid"):
+            fake.status, fake.cached = f'kvproxy; fwd=miss; detail="no-document; cause={cause}"', 0
+            model.invoke("How many?")
+    assert usage.totals()["miss_reasons"] == {"no-document": 3}
+    assert usage.totals()["miss_causes"] == {"timestamp": 2, "uuid": 1}
+    assert "3 misses (3 no-document), caused by 2 timestamp, 1 uuid" in usage.summary()
+
+
 @pytest.mark.filterwarnings("ignore:The function `load")
 @pytest.mark.parametrize("kept", ["memory", "disk"])
 async def test_what_langchain_replays_is_no_request(fake: FakeChat, kept: str, tmp_path: Path) -> None:

@@ -115,6 +115,15 @@ def test_cache_status(
     assert (report["status"], report["reason"], report["tokens"]) == (status, reason, tokens)
     assert (report["document"], report["version"]) == document
     assert report["exact"] == ("exact" in value)
+    assert report["cause"] is None
+
+
+def test_a_miss_tells_its_cause() -> None:
+    report = cache_report(
+        {"cache-status": 'kvproxy; fwd=miss; detail="no-document; moved=h@1; cause=timestamp"'}
+    )
+    assert report is not None
+    assert (report["status"], report["reason"], report["cause"]) == ("miss", "no-document", "timestamp")
 
 
 def test_other_caches_say_nothing_of_ours() -> None:
