@@ -87,11 +87,9 @@ class LaterChecks:
                 except Overloaded:
                     await asyncio.sleep(PAUSE_S)
             if found.bad is not None:
-                logger.error("%s was imported with a wrong page: %s", rest.ref, found.bad.describe())
+                logger.error("%s was imported with a wrong page: %s", rest.ref, found.bad.note)
                 owners = self._publisher.quarantine.owners([found.bad])
-                await self._publisher.quarantine.confine(
-                    {ref: page.describe() for ref, page in owners.items()}
-                )
+                await self._publisher.quarantine.confine({ref: page.note for ref, page in owners.items()})
                 return
         manifests = self._publisher.manifests
         if manifests is not None:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from kvproxy.backends.base import Audit, BadPage
+from kvproxy.backends.base import Audit
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.errors import KVProxyError, Overloaded
@@ -130,7 +130,7 @@ class Auditor:
                 "no hit is claimed exact until the next start; measure the difference with `kvproxy verify`"
             )
             return
-        notes = {ref: page.describe() for ref, page in self._quarantine.owners(audit.bad_pages).items()}
+        notes = {ref: page.note for ref, page in self._quarantine.owners(audit.bad_pages).items()}
         published = [d.document for d in hit.generation.prompt.documents[:1] if d.scope is not None]
         if not audit.bad_pages and published:
             # Its pages have left memory since, so the bad one among them cannot be named.
