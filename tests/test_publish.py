@@ -47,6 +47,7 @@ class Shop:
     ) -> None:
         self.backend = FakeBackend(disk=disk, max_context=16_384)
         self.library = Library()
+        state.mkdir(exist_ok=True)
         self.registry = OwnRegistry(state)
         self.composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), self.library, framings)
         self.publisher = Publisher(

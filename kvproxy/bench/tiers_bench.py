@@ -7,7 +7,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,16 @@ _SETTLED_S = 600.0
 
 
 def bench_tiers(
-    form: PageForm, *, pages: int = 8, address: ObjectAddress | None = None, repeats: int = 3
+    form: PageForm,
+    *,
+    pages: int = 8,
+    url: str | None = None,
+    options: Mapping[str, str] | None = None,
+    repeats: int = 3,
 ) -> dict[str, Any]:
-    """Write and read ``pages`` pages in local files and in an object store, a folder without ``address``.
+    """Write and read ``pages`` pages in local files and in an object store; without ``url`` in a folder.
 
-    ``address`` gets objects of a fingerprint of their own, which are deleted at the end. Times are medians in seconds
+    The store gets objects of a fingerprint of their own, which are deleted at the end. Times are medians in seconds
     for a page, of the wall clock and of this process's processors.
 
     Example: ``bench_tiers(FORMS["qwen3-4b"], pages=4)["rows"]``
@@ -43,7 +48,7 @@ def bench_tiers(
     payload = os.urandom(form.payload_bytes(len(_IDS)))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="kvproxy-tiers-") as folder:
-        place = address or ObjectAddress(f"file://{folder}/objects")
+        place = ObjectAddress(url or f"file://{folder}/objects", options or {}, timeout_s=60.0)
         for sealed in (False, True):
             for repeat in range(repeats):
                 run = _Run(Path(folder) / f"{sealed}-{repeat}", place, form, sealed=sealed)
@@ -69,20 +74,24 @@ class _Run:
         keys = [hashlib.sha256(f"{i}".encode()).digest() for i in range(pages)]
         rows: list[dict[str, Any]] = []
 
-        def timed(what: str, call: Callable[[], object]) -> None:
+        def timed(
+            what: str, each: Callable[[bytes], object], end: Callable[[], object] = lambda: None
+        ) -> None:
             wall, cpu = time.perf_counter(), time.process_time()
-            call()
+            for key in keys:
+                each(key)
+            end()
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             rows.append({"what": what, "sealed": self._sealed, "wall_s": wall / pages, "cpu_s": cpu / pages})
 
         with self._tiers("one") as one:
-            timed("write a file, synced", lambda: [one.local.put(k, k, _IDS, payload) for k in keys])
-            timed("write behind to the object store", lambda: _upload(one, keys))
-            timed("read and verify a file, as it is", lambda: [one.local.read_file(k) for k in keys])
-            timed("load from a file", lambda: [_loaded(one.local.get(k, k, _IDS)) for k in keys])
+            timed("write a file, synced", lambda k: one.local.put(k, k, _IDS, payload))
+            timed("write behind to the object store", one.behind.store, lambda: _settled(one))
+            timed("read and verify a file, as it is", lambda k: one.local.read_file(k))
+            timed("load from a file", lambda k: _loaded(one.local.get(k, k, _IDS)))
         with self._tiers("two") as two:
-            timed("fetch an object, bytes alone", lambda: [two.objects.fetch(k) for k in keys])
-            timed("load from an object, and keep it", lambda: [_loaded(two.get(k, k, _IDS)) for k in keys])
+            timed("fetch an object, bytes alone", lambda k: two.objects.fetch(k))
+            timed("load from an object, and keep it", lambda k: _loaded(two.get(k, k, _IDS)))
             two.behind.settle(_SETTLED_S)
             two.objects.delete(keys)
         return rows
@@ -99,9 +108,7 @@ class _Run:
                 yield tiers
 
 
-def _upload(tiers: TieredPages, keys: list[bytes]) -> None:
-    for key in keys:
-        tiers.behind.store(key)
+def _settled(tiers: TieredPages) -> None:
     if not tiers.behind.settle(_SETTLED_S):
         raise TimeoutError("the object store took no pages")
 

@@ -104,7 +104,7 @@ def _behind(front: FrontText, library: Library, caller: Caller) -> NearDocument 
         probe = library.nearest(front.text[start : start + PROBE], caller)
         if probe is None or probe.common < LEAST:
             continue
-        match = library.find_at_front(front.text[start:], caller)
+        match = library.find_at_front(front.text, caller, start)
         if match is not None:
             cause = volatile_cause(front.text[:start]) or _place_of(front.text[:start])
             difference = TextDifference(0, "", front.text[:HEAD], match.tokenized.core[:HEAD])

@@ -1,12 +1,12 @@
 """`TieredPages`: pages in local files, and behind them in an object store that other proxies share.
 
 The engine's view of both is that of one page store. Every page is verified by the same code wherever it comes from, so
-a slow, failing, lying or hostile object store can lose a page, or take time, and never change one.
+an object store that is slow, fails or damages what it holds can lose a page, or take time, and never change one. Pages
+are authentic where they are encrypted: without a key, who may write to the store can make a page with right checksums.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,8 +23,6 @@ from kvproxy.store.stored_pages import Tier
 from kvproxy.tiers.name_listing import NameListing
 from kvproxy.tiers.pending_deletes import PendingDeletes
 from kvproxy.tiers.write_behind import WriteBehind
-
-logger = logging.getLogger(__name__)
 
 Acknowledge = Literal["local", "objects"]
 
@@ -109,7 +107,6 @@ class TieredPages:
             return fetched
         if isinstance(fetched, Rejected):
             self.counts.rejected += 1
-            logger.warning("page %s of the object store is not used: %s", key.hex(), fetched.reason)
         else:
             self.counts.missing += 1
         return found if isinstance(found, Rejected) else fetched

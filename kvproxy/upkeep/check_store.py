@@ -91,8 +91,7 @@ def _pages(
         found = inspect_pages(folder, None if deep else PAGES_READ, seen)
     except (OSError, sqlite3.Error) as e:
         return StoreCheck((StoreFault(StorePart.PAGES, f"they cannot be read: {e}", "look"),)), None
-    bad = list(found.bad)
-    faults = [_page_fault(line, bad) for line in found.faults]
+    faults = [_page_fault(line, found.bad.get(line)) for line in found.faults]
     trusted = not any(line.startswith("index: ") for line in found.faults)
     if trusted and not live:  # beside a running proxy, a file may be there before its row
         strays = sorted(set(page_files(folder, own=True)) - {page_name(key) for key in found.listed})
@@ -101,10 +100,11 @@ def _pages(
     return StoreCheck(tuple(faults), (), looked), found.listed if trusted else None
 
 
-def _page_fault(line: str, bad: list[bytes]) -> StoreFault:
-    if line.startswith("page ") and bad:
-        return StoreFault(StorePart.PAGES, line, "drop and recompute", bad.pop(0))
-    return StoreFault(StorePart.PAGES, line, "rebuild" if line.startswith("index: ") else "drop")
+def _page_fault(line: str, key: bytes | None) -> StoreFault:
+    """Return a fault of a file, or of the index: its structure, or a row that this store did not write."""
+    if key is not None:
+        return StoreFault(StorePart.PAGES, line, "drop and recompute", key)
+    return StoreFault(StorePart.PAGES, line, "rebuild")
 
 
 def _belonging(
@@ -198,7 +198,7 @@ def _responses(folder: Path) -> StoreCheck:
     except (OSError, sqlite3.Error) as e:
         return StoreCheck((StoreFault(StorePart.RESPONSES, f"they cannot be read: {e}", "look"),))
     faults = tuple(
-        StoreFault(StorePart.RESPONSES, line, "rebuild" if line.startswith("index: ") else "drop")
+        StoreFault(StorePart.RESPONSES, line, "drop" if line.startswith("response ") else "rebuild")
         for line in found.faults
     )
     return StoreCheck(faults, (), {"responses": found.count})

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kvproxy.core import (
+    GRANTED,
     CacheHints,
     ChatRequest,
     DocumentRef,
@@ -18,6 +19,7 @@ from kvproxy.core import (
     TextRequest,
     Tool,
 )
+from kvproxy.documents.library.withdrawn_documents import Ending
 from kvproxy.explain.miss_explainer import DIRECT
 from tests.documents.conversation import ALICE, APACHE, BOB, LOOKUP, NOW, chat, publish
 from tests.explain.asking import Asker
@@ -201,3 +203,20 @@ def test_an_ended_grant_is_told_to_those_who_had_one(asker: Asker) -> None:
     assert asker.found(text, carol).document is None
     half = chat(("system", APACHE[: len(APACHE) // 2]), ("user", "Q"))
     assert asker.found(half, BOB).document is None, "a piece of it shows nothing"
+
+
+@pytest.mark.parametrize("visibility", ["public", "private", "granted"])
+@pytest.mark.parametrize(
+    ("ending", "cause"), [("revoked", MissCause.REVOKED), ("expired", MissCause.EXPIRED)]
+)
+def test_withdrawn_documents(asker: Asker, visibility: str, ending: Ending, cause: MissCause) -> None:
+    publish(asker.composer, "gone", APACHE, visibility=visibility)
+    owner = {"public": None, "private": ALICE.scope, "granted": GRANTED}[visibility]
+    asker.library.withdraw(DocumentRef("gone", 1, owner), ending)
+    text = chat(("system", APACHE), ("user", "Q"))
+    found = asker.found(text, ALICE)
+    assert (found.cause, str(found.document)) == (cause, "gone@1")
+    told = asker.found(text, BOB)
+    assert told.cause is (cause if visibility == "public" else MissCause.NO_DOCUMENT)
+    edited = chat(("system", APACHE.replace("Licensor", "Lender", 1)), ("user", "Q"))
+    assert asker.found(edited, ALICE).document is None, "a withdrawn text is compared in no part"

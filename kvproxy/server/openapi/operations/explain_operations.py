@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from kvproxy.errors import ContextTooLong, NotReady, PermissionDenied, PreviousResponseNotFound, RouteNotFound
+from kvproxy.errors import (
+    ContextTooLong,
+    DocumentExpired,
+    DocumentRevoked,
+    NotReady,
+    PermissionDenied,
+    PreviousResponseNotFound,
+    RouteNotFound,
+)
 from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation
 from kvproxy.server.openapi.operations.error_groups import PROMPT
 from kvproxy.server.routes import explain_route
@@ -29,7 +37,8 @@ EXPLAIN = (
         answers=(DocumentedAnswer(KvExplanation, description="The comparison."),),
         errors=(
             *PROMPT,
-            *(ContextTooLong, NotReady, PermissionDenied, PreviousResponseNotFound, RouteNotFound),
+            *(ContextTooLong, DocumentExpired, DocumentRevoked, NotReady, PermissionDenied),
+            *(PreviousResponseNotFound, RouteNotFound),
         ),
         example={
             "model": LOCAL_MODEL,
