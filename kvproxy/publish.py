@@ -37,6 +37,7 @@ from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_quotas import DocumentQuotas, QuotaOf
 from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.document_views import DocumentViews
+from kvproxy.publishing.expiry_clock import ExpiryClock
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
 from kvproxy.publishing.restoration import Restoration
@@ -71,13 +72,14 @@ class Publisher:
         pin_share: Callable[[], float] = lambda: 1.0,
         expiry_grace_s: float = 86_400.0,
         quota_of: QuotaOf = lambda _: NO_QUOTA,
+        clock: ExpiryClock | None = None,
         issuer: ManifestIssuer | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
         of tokenising, and ``close`` closes. ``hosting`` charges for new versions. ``pin_share``: the part of the pages
         that may be pinned which one tenant may have. ``expiry_grace_s``: seconds from a version's end to its deletion.
-        ``quota_of``: what each tenant may have published.
+        ``quota_of``: what each tenant may have published; ``clock``: that of versions' ends.
         ``issuer`` signs the manifests of versions; without one there are
         none."""
         self._composer = composer
@@ -102,6 +104,7 @@ class Publisher:
             self._locks,
             EndingParts(self._let_go, self._forget, self._revive),
             grace_s=expiry_grace_s,
+            clock=clock,
         )
         self._restoration = Restoration(
             endings=self.endings,

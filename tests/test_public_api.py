@@ -23,11 +23,12 @@ ERRORS = sorted(
 )
 
 CLIENT = {
-    "publish": "document text visibility pinned price licence progress",
-    "documents": "",
+    "publish": "document text visibility pinned price licence ttl_s progress",
+    "documents": "learned tenant",
     "document": "ref text",
     "delete": "ref",
     "ask": "question documents instructions model max_tokens temperature",
+    "explain": "request against previous",
     "verify": "ref tokens progress",
     "served": "model",
     "manage": "method path body",
@@ -41,6 +42,18 @@ CLIENT = {
     "receipt": "receipt_id",
     "receipts": "request_id",
     "statement": "publisher since until receipts",
+    "touch": "ref ttl_s",
+    "revoke": "ref reason",
+    "set_alias": "document alias version",
+    "delete_alias": "document alias",
+    "usage": "",
+    "pin": "ref partial",
+    "unpin": "ref",
+    "warm": "ref progress",
+    "promote": "ref document visibility tenant",
+    "manifest": "ref",
+    "export_document": "ref file progress",
+    "import_document": "file document visibility pages pinned jwks progress",
     "close": "",
 }
 """The client's calls and their parameters: a change here is a change for users, and belongs in the changelog."""

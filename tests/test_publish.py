@@ -11,6 +11,7 @@ import pytest
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Kept, Message, PagesFound, TextPart, Visibility
+from kvproxy.core.document_quota import NO_QUOTA, DocumentQuota
 from kvproxy.documents.library.document import Document, Framing, etag_of
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prepared.preparation import SpellingPolicy
@@ -19,6 +20,7 @@ from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, Overloaded, PermissionDenied, StorageFull
 from kvproxy.publish import MARGIN, Publisher
+from kvproxy.publishing.expiry_clock import ExpiryClock
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from tests.documents.models import write_model
 from tests.documents.registry.own_registry import OwnRegistry
@@ -40,9 +42,12 @@ class Shop:
         spellings: SpellingPolicy = "auto",
         texts: bool = False,
         pin_share: float = 1.0,
+        clock: ExpiryClock | None = None,
+        quota: DocumentQuota = NO_QUOTA,
     ) -> None:
         self.backend = FakeBackend(disk=disk, max_context=16_384)
         self.library = Library()
+        state.mkdir(exist_ok=True)
         self.registry = OwnRegistry(state)
         self.composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), self.library, framings)
         self.publisher = Publisher(
@@ -54,9 +59,12 @@ class Shop:
             spellings=spellings,
             texts=state / "prepared.sqlite3" if texts else None,
             pin_share=lambda: pin_share,
+            expiry_grace_s=600.0,
+            quota_of=lambda _: quota,
+            clock=clock,
         )
         self.reopen: Callable[..., Shop] = lambda framings=framings, spellings=spellings: Shop(
-            folder, state, disk, framings, spellings, texts, pin_share
+            folder, state, disk, framings, spellings, texts, pin_share, clock, quota
         )
 
     def close(self) -> None:

@@ -61,6 +61,7 @@ class GrantUse:
 
 
 Readers = tuple[ReaderKind, str | None]
+_EVERYBODY: Readers = ("everybody", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,11 @@ class GrantIndex:
             {reader: frozenset(ids) for reader, ids in documents.items()},
         )
 
-    def documents_of(self, caller: Caller) -> frozenset[str]:
-        """Return the ids of the documents that a caller has or had a grant for, of any publisher."""
-        return frozenset().union(*(self.documents.get(reader, ()) for reader in _readers(caller)))
+    def documents_of(self, caller: Caller | None) -> frozenset[str]:
+        """Return the ids of the documents that a grant names or named this caller for, of any publisher; None: those
+        that a grant is or was for everybody."""
+        readers = [_EVERYBODY] if caller is None else [r for r in _readers(caller) if r != _EVERYBODY]
+        return frozenset().union(*(self.documents.get(reader, ()) for reader in readers))
 
     def best(
         self, publisher: str, document: str, version: int, caller: Caller, valid: Callable[[Grant], bool]
@@ -116,5 +119,5 @@ class GrantIndex:
 
 def _readers(caller: Caller) -> list[Readers]:
     """Return the names under which a grant may be a caller's, the most exact first."""
-    readers: list[Readers] = [("tenant", caller.name), ("everybody", None)]
+    readers: list[Readers] = [("tenant", caller.name), _EVERYBODY]
     return readers if caller.key is None else [("key", caller.key), *readers]

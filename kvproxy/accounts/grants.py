@@ -55,8 +55,9 @@ class Grants:
         grant = self._index.best(publisher, document_id, version, caller, lambda grant: True)
         return None if grant is None else self._ended(grant, now_ms)
 
-    def documents_of(self, caller: Caller) -> frozenset[str]:
-        """Return the ids of the documents that a caller has or had a grant for, of any publisher."""
+    def documents_of(self, caller: Caller | None) -> frozenset[str]:
+        """Return the ids of the documents that a grant names or named this caller for, of any publisher; None: those
+        that a grant is or was for everybody."""
         return self._index.documents_of(caller)
 
     def _ended(self, grant: Grant, now_ms: int) -> str | None:

@@ -19,7 +19,7 @@ _CENTRED: tuple[ElementType, ...] = ("bfloat16",)
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
+class PeerCodec:
     """A codec of one frame: bytes in, bytes out; ``decode`` returns the numbers in memory of the codec's own."""
 
     name: str
@@ -27,7 +27,7 @@ class Baseline:
     decode: Callable[[bytes], NDArray[Any]]
 
 
-def baselines(form: PageForm) -> Iterator[Baseline]:
+def baselines(form: PageForm) -> Iterator[PeerCodec]:
     """Yield those that are installed, for frames of 256 positions.
 
     Example: ``names = [b.name for b in baselines(form)]``
@@ -47,7 +47,7 @@ def missing() -> list[str]:
     return [*([] if find_spec("openzl") is not None else ["openzl"]), *NOT_MEASURED]
 
 
-def openzl_graph(dtype: ElementType, entropy: str) -> Baseline:
+def openzl_graph(dtype: ElementType, entropy: str) -> PeerCodec:
     """Return OpenZL's ``…Deconstruct`` to Store and ``entropy``: signs and mantissas as they are, exponents coded.
 
     Example: ``openzl_graph("bfloat16", "Huffman").encode(frame)``
@@ -76,10 +76,10 @@ def openzl_graph(dtype: ElementType, entropy: str) -> Baseline:
         numbers: NDArray[Any] = out.content.as_nparray()
         return numbers
 
-    return Baseline(f"openzl {entropy}", encode, decode)
+    return PeerCodec(f"openzl {entropy}", encode, decode)
 
 
-def centred(inner: Baseline, form: PageForm) -> Baseline:
+def centred(inner: PeerCodec, form: PageForm) -> PeerCodec:
     """Return ``inner`` behind a subtraction of each channel's median exponent, one byte for each: bfloat16 alone.
 
     Example: ``centred(openzl_graph("bfloat16", "Fse"), form)``
@@ -102,12 +102,12 @@ def centred(inner: Baseline, form: PageForm) -> Baseline:
         numbers = inner.decode(coded[channels:]).reshape(shape)
         return moved(numbers, medians.reshape(shape[0], 1, shape[2]))
 
-    return Baseline(f"{inner.name}, centred", encode, decode)
+    return PeerCodec(f"{inner.name}, centred", encode, decode)
 
 
 def _planes(
     name: str, dtype: ElementType, pack: Callable[[bytes], bytes], unpack: Callable[[bytes], bytes]
-) -> Baseline:
+) -> PeerCodec:
     """All first bytes of the numbers, then all second ones: each plane on its own."""
     width = ELEMENT_BYTES[dtype]
 
@@ -124,7 +124,7 @@ def _planes(
             at += 4 + size
         return np.ascontiguousarray(np.stack(planes, axis=1)).reshape(-1)
 
-    return Baseline(name, encode, decode)
+    return PeerCodec(name, encode, decode)
 
 
 def _openzl_zstd() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:

@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvproxy.bench.codec_baselines import Baseline, baselines, missing
+from kvproxy.bench.codec_baselines import PeerCodec, baselines, missing
 from kvproxy.bench.codec_effects import Reading, int8_effect
 from kvproxy.bench.engine.driver import Rig, open_rig
 from kvproxy.bench.machine import engine_machine
@@ -46,49 +46,41 @@ def bench_codec(
     Example: ``bench_codec("smollm2-135m", text, cache_dir=folder, pages=4)``
     """
     say = progress or (lambda *_: None)
-    folder = resolve_model(model, cache_dir=cache_dir).path
-    ids = tuple(Tokenizer.load(folder).encode_text(text))[: pages * PAGE_TOKENS + TAIL]
-    whole = (len(ids) - TAIL) // PAGE_TOKENS
-    if whole < 1:
-        raise SetupError(f"the text has {len(ids)} tokens; give one of at least {PAGE_TOKENS + TAIL}")
-    ids = ids[: whole * PAGE_TOKENS + TAIL]
+    ids = _document_ids(model, text, pages, cache_dir)
+    known = len(ids) - TAIL
     say(0, 4)
     with _document(model, ids, "bfloat16", cache_dir) as (rig, kept):
-        form = rig.model.page_shape.form
         result: dict[str, Any] = {
             "machine": rig.on_thread(engine_machine),
             "model": model,
-            "tokens": whole * PAGE_TOKENS,
+            "tokens": known,
             "exact_kernels": rig.model.numerics.exact,
             "not_measured": missing(),
             "shipping_needs": float(PAPER_INPUTS.egress_ratio),
         }
-        rows = measure_codecs(form, _pages(kept, ids), repeats, rig.model.first_layer())
+        rows = _measured(rig, kept, repeats)
         say(1, 4)
-        result["int8"] = int8_effect(rig, Reading(ids, whole * PAGE_TOKENS))
+        result["int8"] = int8_effect(rig, Reading(ids, known))
         say(2, 4)
     with _document(model, ids, "float32", cache_dir) as (rig, kept):
-        form = rig.model.page_shape.form
-        rows += measure_codecs(form, _pages(kept, ids), repeats, rig.model.first_layer())
+        rows += _measured(rig, kept, repeats)
+        form = replace(rig.model.page_shape.form, dtype="float16")
         say(3, 4)
-    half = PageForm(form.layers, form.kv_heads, form.head_dim, "float16")
     # No model is served in float16: the float32 KV rounded to it.
-    with np.errstate(over="ignore"):
-        rounded = [np.frombuffer(p, np.float32).astype(np.float16).tobytes() for p in kept]
-    rows += measure_codecs(half, _pages(rounded, ids), repeats)
+    rows += measure_codecs(form, [_rounded(page) for page in kept], repeats)
     say(4, 4)
     best = max(r["ratio"] for r in rows)
     return result | {"codecs": rows, "best_ratio": best, "reaches_shipping": best >= result["shipping_needs"]}
 
 
-@contextmanager
-def _document(
-    model: str, ids: Sequence[int], dtype: str, cache_dir: Path
-) -> Iterator[tuple[Rig, list[bytes]]]:
-    """Prefill a document; yield the rig and the payloads of its pages."""
-    with open_rig(model, dtype=dtype, tokens=len(ids) + 4 * PAGE_TOKENS, cache_dir=cache_dir) as rig:
-        rig.run(ids, max_tokens=0)
-        yield rig, [page.payload for page in rig.kv(ids)]
+def _document_ids(model: str, text: str, pages: int, cache_dir: Path) -> tuple[int, ...]:
+    """Return the tokens of as many whole pages as there are, at most ``pages``, and TAIL behind them."""
+    folder = resolve_model(model, cache_dir=cache_dir).path
+    ids = Tokenizer.load(folder).encode_text(text)
+    whole = min(pages, (len(ids) - TAIL) // PAGE_TOKENS)
+    if whole < 1:
+        raise SetupError(f"the text has {len(ids)} tokens; give one of at least {PAGE_TOKENS + TAIL}")
+    return tuple(ids[: whole * PAGE_TOKENS + TAIL])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +91,25 @@ class CodedPage:
     token_ids: tuple[int, ...]
 
 
-def _pages(kept: Sequence[bytes], ids: tuple[int, ...]) -> list[CodedPage]:
-    """Return the whole pages of a document."""
-    whole = range(len(ids) // PAGE_TOKENS)
-    return [CodedPage(kept[i], ids[i * PAGE_TOKENS : (i + 1) * PAGE_TOKENS]) for i in whole]
+def _rounded(page: CodedPage) -> CodedPage:
+    with np.errstate(over="ignore"):
+        half = np.frombuffer(page.payload, np.float32).astype(np.float16)
+    return CodedPage(half.tobytes(), page.token_ids)
+
+
+@contextmanager
+def _document(
+    model: str, ids: tuple[int, ...], dtype: str, cache_dir: Path
+) -> Iterator[tuple[Rig, list[CodedPage]]]:
+    """Prefill a document; yield the rig and the document's whole pages."""
+    with open_rig(model, dtype=dtype, tokens=len(ids) + 4 * PAGE_TOKENS, cache_dir=cache_dir) as rig:
+        rig.run(ids, max_tokens=0)
+        kept = enumerate(page.payload for page in rig.kv(ids) if page.used == PAGE_TOKENS)
+        yield rig, [CodedPage(p, ids[i * PAGE_TOKENS : (i + 1) * PAGE_TOKENS]) for i, p in kept]
+
+
+def _measured(rig: Rig, pages: Sequence[CodedPage], repeats: int) -> list[dict[str, Any]]:
+    return measure_codecs(rig.model.page_shape.form, pages, repeats, rig.model.first_layer())
 
 
 def measure_codecs(
@@ -147,13 +154,13 @@ def _own(name: str, form: PageForm, engine: FirstLayerRows | None) -> _Coder:
         room: NDArray[Any] | None = getattr(own, "room", None)
         if room is None:
             room = own.room = np.empty(size, np.uint8)
-        codec.decode(memoryview(frame.coded), frame.index, frame.page.token_ids, memoryview(room))
+        codec.decode(memoryview(frame.coded), frame.index, frame.page.token_ids, room.data)
         return room
 
     return _Coder(name, lambda page: codec.encode(memoryview(page.payload), page.token_ids), decode)
 
 
-def _other(baseline: Baseline, form: PageForm) -> _Coder:
+def _other(baseline: PeerCodec, form: PageForm) -> _Coder:
     def encode(page: CodedPage) -> list[bytes]:
         return [baseline.encode(frame) for frame in _plain(page, form)]
 

@@ -1,4 +1,4 @@
-"""What int8 does to a reader of a document."""
+"""Effects of int8 on a reader of a document."""
 
 from __future__ import annotations
 

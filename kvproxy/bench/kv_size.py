@@ -53,7 +53,10 @@ def lossless_ratio(pages: Sequence[KVPage], layout: Layout, most_bytes: int = 64
 
 
 def int8_bytes(pages: Sequence[KVPage], layout: Layout, scales: Scales = "head") -> int:
-    """One byte a number, and a float32 for each scale of K and of V in each layer of each page."""
+    """One byte a number, and a float32 for each scale of K and of V in each layer of each page.
+
+    Example: ``int8_bytes(pages, layout, "channel")``
+    """
     each = layout.layers * 2 * layout.kv_heads * 4 * (layout.head_dim if scales == "channel" else 1)
     return sum(layout.used(page).size + each for page in pages)
 
@@ -61,7 +64,10 @@ def int8_bytes(pages: Sequence[KVPage], layout: Layout, scales: Scales = "head")
 def int8_round_trip(page: KVPage, layout: Layout, scales: Scales = "head") -> KVPage:
     """Return the page as a reader finds it after symmetric int8: x -> round(x / s) * s, s = max |x| / 127.
 
-    Rounded to the nearest number of the KV's dtype, ties to even."""
+    Rounded to the nearest number of the KV's dtype, ties to even.
+
+    Example: ``int8_round_trip(page, layout, "channel")``
+    """
     bits = layout.used(page)
     x = (bits.astype(np.uint32) << 16).view(np.float32) if layout.item_bytes == 2 else bits.view(np.float32)
     over = (-2, -1) if scales == "head" else (-2,)

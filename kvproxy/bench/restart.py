@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import sys
@@ -23,7 +24,7 @@ DOCUMENT = "handbook"
 QUESTION = "\n\nWhat is this about?"
 _MODEL = re.compile(r": loaded in ([0-9.]+) s")
 _LITELLM = re.compile(r"litellm is imported, in ([0-9.]+) s")
-_IMPORT_S = 60.0
+IMPORT_S = 60.0
 
 
 def bench_restart(
@@ -40,7 +41,7 @@ def bench_restart(
         folder = Path(scratch)
         file = _written(config, folder)
         with _started(folder, file) as child, Client(child.url) as client:
-            tokens = client.publish(DOCUMENT, text)["tokens"]
+            tokens = client.publish(DOCUMENT, text)["info"]["tokens"]
         rows = []
         for done in range(repeats):
             rows.append(_restart(folder, file, config.model.served_name, text))
@@ -60,6 +61,7 @@ def _written(config: Config, folder: Path) -> Path:
         "server": {"port": 0},
         "model": {"path": config.model.path, "name": config.model.served_name, "dtype": config.model.dtype},
         "store": {"path": str(folder / "store")},
+        "documents": {"framings": [{"place": "system"}]},
     }
     file = folder / "kvproxy.yaml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -78,23 +80,47 @@ def _restart(folder: Path, config: Path, model: str, text: str) -> dict[str, flo
     with _started(folder, config) as child:
         listening = time.perf_counter() - began
         first, second = (_first_token(child.url, model, text) for _ in range(2))
-        log = folder / "kvproxy.log"
-        until = time.monotonic() + _IMPORT_S
-        while (found := _LITELLM.search(log.read_text(encoding="utf-8"))) is None:
-            if time.monotonic() > until:
-                raise RuntimeError("the log does not say that litellm was imported")
-            time.sleep(0.1)
-        loaded = _MODEL.search(log.read_text(encoding="utf-8"))
-    if loaded is None:
-        raise RuntimeError("the log does not say how long loading the model took")
+        model_load, litellm_import = _told(folder / "kvproxy.log")
     return {
-        "model_load": float(loaded[1]),
+        "model_load": model_load,
         "listening": listening,
         "first_hit": first,
         "second_hit": second,
         "start_to_first_hit": listening + first,
-        "litellm_import": float(found[1]),
+        "litellm_import": litellm_import,
     }
+
+
+def _told(log: Path) -> tuple[float, float]:
+    """Wait until the log says how long loading the model and importing litellm took, and return both."""
+    until = time.monotonic() + IMPORT_S
+    while True:
+        seconds = seconds_in(log.read_text(encoding="utf-8"))
+        if seconds is not None:
+            return seconds
+        if time.monotonic() > until:
+            raise RuntimeError("the log does not say how long the model and litellm took")
+        time.sleep(0.1)
+
+
+def seconds_in(log: str) -> tuple[float, float] | None:
+    """Return the seconds that a log names for the model and for litellm; None before it has both.
+
+    Example: ``seconds_in("a: loaded in 1.20 s\\nlitellm is imported, in 2.50 s") == (1.2, 2.5)``
+    """
+    model, litellm = _MODEL.search(log), _LITELLM.search(log)
+    return None if model is None or litellm is None else (float(model[1]), float(litellm[1]))
+
+
+def has_text(line: str) -> bool:
+    """Return whether a line of a stream brings text of the answer.
+
+    Example: ``has_text('data: {"choices": [{"delta": {"content": "A"}}]}')``
+    """
+    if not line.startswith("data: {"):
+        return False
+    choices = json.loads(line.removeprefix("data: ")).get("choices") or [{}]
+    return bool(choices[0].get("delta", {}).get("content"))
 
 
 def _first_token(url: str, model: str, text: str) -> float:
@@ -112,6 +138,6 @@ def _first_token(url: str, model: str, text: str) -> float:
         if answer.status_code != 200 or "hit" not in status:
             raise RuntimeError(f"no hit after the restart: {answer.status_code}, {status or answer.read()!r}")
         for line in answer.iter_lines():
-            if '"content":"' in line.replace(" ", "") and '"content":""' not in line.replace(" ", ""):
+            if has_text(line):
                 return time.perf_counter() - began
     raise RuntimeError("the answer has no token")

@@ -32,6 +32,8 @@ def check(
     """Check the whole store: registry, pages, manifests, objects, responses. Status 1: something is wrong.
 
     Nothing is changed. Without --url no proxy may have the store open: it is told so.
+
+    Example: kvproxy check --config config.yaml --deep
     """
     if url is not None:
         from kvproxy.client import Client
@@ -56,6 +58,8 @@ def repair(
     """Mend the store: drop what is damaged, set damaged rows aside, rebuild indexes. Status 1: something is left.
 
     Pages that were dropped are computed again: by the next start, or at once beside a running proxy (--url).
+
+    Example: kvproxy repair --config config.yaml
     """
     if url is not None:
         from kvproxy.client import Client

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.codecs.first_layer_codec import NAME as WITH_ENGINE
+from kvproxy.codecs import first_layer_codec
 from kvproxy.codecs.first_layer_codec import FirstLayerCodec, FirstLayerRows
 from kvproxy.codecs.frame_codec import NAME, FrameCodec
 from kvproxy.codecs.page_codec import PageCodec
@@ -12,6 +12,7 @@ from kvproxy.errors import SetupError
 
 CODECS = (NAME,)
 """Names of codecs that need no engine, the best first."""
+WITH_ENGINE = first_layer_codec.NAME
 
 
 def open_codec(name: str, form: PageForm, engine: FirstLayerRows | None = None) -> PageCodec:

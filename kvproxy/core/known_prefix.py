@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class PageKeys:
-    """The page keys of one published prefix, computed once by whoever looks it up first.
+    """The page keys of one published prefix, and the bounds of its token ids, computed once by whoever asks first.
 
-    Not more than a hint: a lookup confirms each page that it finds by its token ids. Safe in any thread, since equal
-    keys are computed where two threads come first.
+    Keys are not more than a hint: a lookup confirms each page that it finds by its token ids. Safe in any thread, since
+    equal values are computed where two threads come first.
     """
 
     _made: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     """By the parent key of first pages: one entry, unless engines of several fingerprints share a library."""
+    _bounds: list[tuple[int, int]] = field(default_factory=list)
 
     def of(self, root: bytes, make: Callable[[], tuple[bytes, ...]]) -> tuple[bytes, ...]:
         """Return the keys below ``root``; calls ``make`` the first time.
@@ -27,6 +28,17 @@ class PageKeys:
         if found is None:
             found = self._made[root] = make()
         return found
+
+    def bounds(self, prefix: Callable[[], Sequence[int]]) -> tuple[int, int]:
+        """Return the smallest and the largest token id of the prefix, which is asked for the first time.
+
+        Example:
+            ``low, high = known.keys.bounds(lambda: token_ids[: known.tokens])``
+        """
+        if not self._bounds:
+            ids = prefix()
+            self._bounds.append((min(ids), max(ids)))
+        return self._bounds[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,31 +118,21 @@ class DocumentImporter:
 
         Raises SignatureRefused, DocumentRejected (it names the section, the page or the part of the engine's identity
         that is wrong), and the errors of ``Publisher.publish``.
+
+        Example:
+            ``await importer.take_in(chunks, ImportWish(visibility="private", pages="required"), caller)``
         """
         file = DocumentFileReader(chunks)
         jws = await file.manifest()
         manifest = await asyncio.to_thread(self._hosts.verify, jws, wish.jwks)
         text = await self._text(file, manifest)
         wish = replace(wish, id=wish.id or manifest.document.id)
-        note = self._misfit(manifest, wish)
-        if note and wish.pages == "required":
-            raise DocumentRejected(note)
-        plan = _Plan((), note) if note else await asyncio.to_thread(self._plan, manifest, wish, text)
-        if plan.note and wish.pages == "required":
-            raise DocumentRejected(plan.note)
+        plan = await self._fitting(manifest, wish, text)
         root = root_key(self._transfer.fingerprint)
         async with StagedPages(self._local, self._transfer, root, caller.scope) as staged:
             staged.framings += plan.framings
             pages = await self._stage(file, manifest, staged)
             await staged.check(self._share, self._random, progress)
-            source = ManifestSource(
-                manifest.host,
-                manifest.document.id,
-                manifest.document.version,
-                manifest_sha256(jws),
-                pages=pages,
-                checked=staged.checked,
-            )
             published = await self._publisher.publish(
                 wish.id or "",
                 text,
@@ -151,20 +141,21 @@ class DocumentImporter:
                 progress,
                 pinned=wish.pinned,
                 arrival=staged,
-                source=source,
+                source=_source(manifest, jws, pages, staged.checked),
             )
             if published.created:
                 self.later.add(self._publisher.current_ref(published.info.id, caller), staged.unchecked)
-        logger.info(
-            "%s@%d was imported from %s: %d pages taken, %d of them computed again%s",
-            published.info.id,
-            published.info.version,
-            manifest.host,
-            pages,
-            staged.checked,
-            f"; {plan.note}" if plan.note else "",
-        )
-        return Imported(published, manifest, pages, staged.checked, plan.note)
+        imported = Imported(published, manifest, pages, staged.checked, plan.note)
+        _log(imported)
+        return imported
+
+    async def _fitting(self, manifest: Manifest, wish: ImportWish, text: str) -> _Plan:
+        """Return the framings whose pages are taken. Raises DocumentRejected where all have to be and are not."""
+        note = self._misfit(manifest, wish)
+        plan = _Plan((), note) if note else await asyncio.to_thread(self._plan, manifest, wish, text)
+        if plan.note and wish.pages == "required":
+            raise DocumentRejected(plan.note)
+        return plan
 
     async def _text(self, file: DocumentFileReader, manifest: Manifest) -> str:
         size = manifest.document.bytes
@@ -252,6 +243,26 @@ class _Plan:
     framings: tuple[StagedFraming, ...]
     note: str
     """The reason why others are computed here."""
+
+
+def _source(manifest: Manifest, jws: str, pages: int, checked: int) -> ManifestSource:
+    document = manifest.document
+    return ManifestSource(
+        manifest.host, document.id, document.version, manifest_sha256(jws), pages=pages, checked=checked
+    )
+
+
+def _log(imported: Imported) -> None:
+    info = imported.published.info
+    logger.info(
+        "%s@%d was imported from %s: %d pages taken, %d of them computed again%s",
+        info.id,
+        info.version,
+        imported.manifest.host,
+        imported.pages,
+        imported.checked,
+        f"; {imported.note}" if imported.note else "",
+    )
 
 
 def _cut(prefix: FramedPrefix, root: bytes) -> StagedFraming:

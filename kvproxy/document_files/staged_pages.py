@@ -80,7 +80,10 @@ class StagedPages:
         return framing.keys[index - 1] if index else self.root
 
     async def put(self, framing: StagedFraming, index: int, file: bytes, digest: bytes) -> None:
-        """Keep one page of a framing, whose digest its host has signed. Raises DocumentRejected, StorageFull."""
+        """Keep one page of a framing, whose digest its host has signed. Raises DocumentRejected, StorageFull.
+
+        Example: ``await staged.put(framing, 3, content, bytes.fromhex(page.digest))``
+        """
         key = framing.keys[index]
         expected = ExpectedPage(self.parent(framing, index), framing.ids(index), digest)
         refused = await asyncio.to_thread(
@@ -93,6 +96,8 @@ class StagedPages:
         """Compute a sample of every framing's pages again, and compare it to the bit.
 
         Raises DocumentRejected: it names the first page with other bits; Unavailable, CannotFit, Overloaded.
+
+        Example: ``await staged.check(0.25, secrets.SystemRandom())``
         """
         for framing in self.framings:
             kept = self._kept(framing)

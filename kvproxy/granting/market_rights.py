@@ -51,9 +51,10 @@ class MarketRights:
         """Return the documents of the caller's grants, those that have ended included."""
         return self._grants.documents_of(caller)
 
-    def opened_ids(self) -> Collection[str]:
-        """Return the documents for which a publisher has ever chosen terms with that policy."""
-        return self._terms.discounted()
+    def shared_ids(self) -> Collection[str]:
+        """Return the documents of grants for everybody, and those for which a publisher has ever chosen terms with a
+        discount for text readers."""
+        return self._grants.documents_of(None) | self._terms.discounted()
 
     def right(self, document: Document, caller: Caller) -> Right:
         """Return the best grant that is valid now."""

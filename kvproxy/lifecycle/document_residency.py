@@ -24,7 +24,7 @@ from kvproxy.runtime.run_to_completion import run_to_completion
 
 
 class DocumentResidency:
-    """Where a version's pages are: pinned, unpinned, or brought into memory. Event loop only.
+    """Pins, unpins and warms versions: the operations on pages in memory. Event loop only.
 
     It shares its parts with the publisher. Only a document's publisher may call for it.
 

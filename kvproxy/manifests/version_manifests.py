@@ -50,7 +50,7 @@ class KeptManifests(Protocol):
         """Return a version's manifest; None where none was kept."""
 
 
-class StoredPages(Protocol):
+class PageDigests(Protocol):
     """The pages on disk, as :class:`kvproxy.store.page_transfer.PageTransfer` describes them."""
 
     def describe(self, key: bytes) -> StoredPage | None:
@@ -59,12 +59,12 @@ class StoredPages(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ManifestIssuer:
-    """What every manifest of this host says of the host itself, and the keys that sign it."""
+    """The host's own part of every manifest, and the keys that sign it."""
 
     host: str
     keys: HostKeys
     engine: ManifestEngine
-    pages: StoredPages
+    pages: PageDigests
     policies: Policies
     share: Callable[[Document, str], None] | None = None
     """Brings the first manifest of a version to the hosts of a fleet. Blocking; raises nothing."""

@@ -80,9 +80,8 @@ class Restoration:
         Prefixes of other spellings with more than ``limit`` tokens are left out.
         """
         registered = await asyncio.to_thread(self._registry.load)
-        entries = [entry for entry in registered if self._endings.restore(entry)]
-        for begin in range(0, len(entries), _AT_ONCE):
-            some = entries[begin : begin + _AT_ONCE]
+        for begin in range(0, len(registered), _AT_ONCE):
+            some = [e for e in registered[begin : begin + _AT_ONCE] if self._endings.restore(e)]
             for entry, prepared in await asyncio.to_thread(self._prepared, some, limit):
                 self._library.add(prepared.known(entry.document, entry.quarantined))
                 if entry.pinned:

@@ -59,6 +59,7 @@ def repair_offline(config: Config) -> StoreRepair:
             folder / "responses", ttl_s=config.responses.ttl_s, max_size=config.responses.max_size
         ),
         check=lambda: _check(config, deep=True),
+        responses_ttl_s=config.responses.ttl_s,
     )
     return repair_store(folder, parts)
 

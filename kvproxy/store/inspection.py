@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
@@ -28,8 +28,8 @@ class Inspected:
     faults: tuple[str, ...]
     count: int = 0
     verified: int = 0
-    bad: tuple[bytes, ...] = ()
-    """Keys of the pages with a fault."""
+    bad: Mapping[str, bytes] = field(default_factory=dict)
+    """The key of the page that each fault of a file is about."""
     listed: frozenset[bytes] = frozenset()
     """Keys of all pages that the index lists."""
 
@@ -54,7 +54,7 @@ def inspect_pages(
             else:
                 found.append(f"row {key!r:.80} is no page of this store")
         random.Random(0).shuffle(keys)
-        verified, bad = 0, []
+        verified, bad = 0, dict[str, bytes]()
         for key in keys:
             record = _page(folder / page_name(key), key)
             if isinstance(record, PageRecord):
@@ -62,12 +62,12 @@ def inspect_pages(
                 seen(record)
             elif db.execute("SELECT 1 FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone():
                 found.append(f"page {key.hex()[:16]}: {record}")  # else it was deleted meanwhile
-                bad.append(key)
+                bad[found[-1]] = key
             if most is not None:
                 most -= _size(folder / page_name(key))
                 if most < 0:
                     break
-        return Inspected((*faults, *found), len(keys), verified, tuple(bad), frozenset(keys))
+        return Inspected((*faults, *found), len(keys), verified, bad, frozenset(keys))
 
 
 def inspect_responses(folder: Path) -> Inspected:

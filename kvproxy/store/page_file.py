@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO, FileIO
 
 from kvproxy.store import page_record
@@ -12,9 +12,6 @@ from kvproxy.store.page_results import Buffer
 
 PageFile = FileIO | BytesIO
 """A page's bytes: an open file, or an object that was fetched."""
-
-_PIECE = 2**20
-"""Bytes of a frame that are read at a time when nothing is kept of it."""
 
 
 def flat(payload: Buffer | Sequence[Buffer]) -> tuple[memoryview, ...]:
@@ -69,7 +66,7 @@ def read_frames(file: PageFile, record: PageRecord, first: int, target: memoryvi
     at, index = 0, first
     while at < len(target):
         end = at + record.frames[index]
-        if page_record.frame_digest(target[at:end], record.version) != record.digests[index]:
+        if page_record.frame_digest(target[at:end]) != record.digests[index]:
             return Torn(f"frame {index} fails its checksum")
         at, index = end, index + 1
     return None
@@ -99,9 +96,3 @@ def read_whole(file: PageFile) -> PageRecord | Torn:
         if torn := read_frames(file, record, index, room[:size]):
             return torn
     return record
-
-
-def pieces(frames: Sequence[Buffer]) -> Iterator[memoryview]:
-    """Yield byte views of frames, for writing one after the other."""
-    for frame in frames:
-        yield memoryview(frame).cast("B")

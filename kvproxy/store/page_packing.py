@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kvproxy.codecs.page_codec import CodecFault, PageCodec
-from kvproxy.core import PAGE_TOKENS
 from kvproxy.core.page_form import PageForm
 from kvproxy.core.page_seal import TOKEN_IDS, PageSeal, SealBroken
 from kvproxy.store import page_file, page_record
@@ -188,8 +187,6 @@ class PagePacking:
     @staticmethod
     def _fits(record: PageRecord, form: PageForm) -> bool:
         positions, frames = record.positions, record.frames
-        if record.version != page_record.VERSION:  # in which partial pages were once stored whole
-            return frames[0] in (form.payload_bytes(positions), form.payload_bytes(PAGE_TOKENS))
         plain = not (record.codec or record.sealed)
         return len(frames) == form.frames and not (plain and set(frames) != {form.frame_bytes(positions)})
 
@@ -198,8 +195,8 @@ class PagePacking:
         return own if own is not None and own.name == record.codec else self.decoder(record.codec)
 
     def _read_layers(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | Unreadable | None:
-        if self.form is None or len(record.frames) == 1:
-            return self._read_at_once(file, record, room)
+        if self.form is None:
+            return page_file.read_frames(file, record, 0, room.room(0, record.payload_bytes))
         size = self.form.frame_bytes(record.positions)
         stored = memoryview(bytearray(max(record.frames))) if record.codec or record.sealed else None
         coded = self._coded(record)
@@ -254,21 +251,6 @@ class PagePacking:
             return Unreadable(f"frame {index}: {e}")
         except CodecFault as e:
             return Torn(f"frame {index} cannot be decoded: {e}")
-        return None
-
-    def _read_at_once(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | None:
-        """Read a page of one frame: one without a form, or one in format 1, and hand it out by layers."""
-        whole = memoryview(bytearray(record.payload_bytes))
-        if torn := page_file.read_frames(file, record, 0, whole) if record.frames else None:
-            return torn
-        if self.form is not None and len(whole) > self.form.payload_bytes(record.positions):
-            block = self.form.frame_bytes(PAGE_TOKENS) // self.form.kv_heads
-            used = self.form.frame_bytes(record.positions) // self.form.kv_heads
-            whole = memoryview(b"".join(whole[at : at + used] for at in range(0, len(whole), block)))
-        size = len(whole) // self._layers
-        for layer in range(self._layers):
-            room.room(layer, size)[:] = whole[layer * size : (layer + 1) * size]
-            room.filled(layer)
         return None
 
 

@@ -20,7 +20,7 @@ A frame holds K or V of one layer, K before V and layers in order; frames follow
 the file is under the header's checksum or a frame's. The record repeats everything that the page key was computed
 from, because a hash is confirmed and not trusted: fingerprint, parent and token ids are compared.
 
-Format 1, which is read and not written, has one frame under sha256 and no codec: ``page_record_1`` reads its body.
+Format 1 had one frame under sha256. It is not read: no engine of its time has a fingerprint of today.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ from dataclasses import dataclass, replace
 
 from blake3 import blake3
 
-from kvproxy.store import page_record_1
-from kvproxy.store.page_record_1 import HEADER_PREFIX, Torn
-
 MAGIC = b"KVPXPAGE"
 VERSION = 2
 HEADER_UNIT = 4096
@@ -42,20 +39,15 @@ DIGEST_BYTES = 32
 _HEADER_MAX = 2**20
 _SEALED = 1
 
+_PREFIX = struct.Struct("<8sHHI32s")
 _BODY = struct.Struct("<HHIHHHH")
 
-__all__ = [
-    "HEADER_UNIT",
-    "VERSION",
-    "PageRecord",
-    "Torn",
-    "decode",
-    "encode",
-    "frame_digest",
-    "header_length",
-    "pack_ids",
-    "unpack_ids",
-]
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """The bytes are no whole record of this format."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,6 @@ class PageRecord:
     """Name of the codec that the frames were encoded with; empty: plain numbers."""
     sealed: bool = False
     """Whether the frames are encrypted."""
-    version: int = VERSION
     sealed_ids: bytes = b""
     """Of a sealed page, the n token ids (uint32) as its cipher sealed them: they are the text. ``token_ids`` is empty
     then, and ``positions`` is their number."""
@@ -96,9 +87,9 @@ class PageRecord:
         return blake3(b"".join(self.digests)).digest()
 
 
-def frame_digest(frame: bytes | bytearray | memoryview, version: int = VERSION) -> bytes:
-    """Return the digest of a frame's stored bytes in a page file of this format version."""
-    return blake3(frame).digest() if version == VERSION else page_record_1.digest(frame)
+def frame_digest(frame: bytes | bytearray | memoryview) -> bytes:
+    """Return the digest of a frame's stored bytes."""
+    return blake3(frame).digest()
 
 
 def encode(record: PageRecord) -> bytes:
@@ -108,10 +99,10 @@ def encode(record: PageRecord) -> bytes:
     """
     texts = (record.fingerprint.encode(), record.key, record.parent, record.codec.encode("ascii"))
     frames, count = record.frames, record.positions
-    if record.version != VERSION or any(len(d) != DIGEST_BYTES for d in record.digests):
-        raise ValueError(f"a page record of format {record.version} cannot be written")
-    if len(record.digests) != len(frames):
-        raise ValueError(f"a page record of {len(frames)} frames needs as many digests")
+    if len(record.digests) != len(frames) or any(len(d) != DIGEST_BYTES for d in record.digests):
+        raise ValueError(
+            f"a page record of {len(frames)} frames needs as many digests of {DIGEST_BYTES} bytes"
+        )
     try:
         body = _BODY.pack(_SEALED if record.sealed else 0, len(frames), count, *map(len, texts))
         body += b"".join(texts)
@@ -123,11 +114,11 @@ def encode(record: PageRecord) -> bytes:
     except struct.error as e:
         raise ValueError(f"a page record cannot hold this: {e}") from e
     body += b"".join(record.digests)
-    length = -(-(HEADER_PREFIX.size + len(body)) // HEADER_UNIT) * HEADER_UNIT
+    length = -(-(_PREFIX.size + len(body)) // HEADER_UNIT) * HEADER_UNIT
     if length > _HEADER_MAX:
         raise ValueError(f"a page record of {count} tokens is too long")
-    body = body.ljust(length - HEADER_PREFIX.size, b"\0")
-    return HEADER_PREFIX.pack(MAGIC, VERSION, 0, length, _checksum(length, body)) + body
+    body = body.ljust(length - _PREFIX.size, b"\0")
+    return _PREFIX.pack(MAGIC, VERSION, 0, length, _checksum(length, body)) + body
 
 
 def pack_ids(token_ids: Sequence[int]) -> bytes:
@@ -144,11 +135,11 @@ def header_length(start: bytes) -> int | Torn:
     """Return the bytes of the whole header, from its first HEADER_UNIT bytes (or all of a shorter file)."""
     if len(start) < HEADER_UNIT:
         return Torn(f"the file ends after {len(start)} bytes, inside the header")
-    magic, version, reserved, length, _ = HEADER_PREFIX.unpack_from(start)
+    magic, version, reserved, length, _ = _PREFIX.unpack_from(start)
     if magic != MAGIC:
         return Torn("not a page file")
-    if version not in (page_record_1.VERSION, VERSION) or reserved != 0:
-        return Torn(f"page format {version}.{reserved}, this build reads 1.0 and {VERSION}.0")
+    if version != VERSION or reserved != 0:
+        return Torn(f"page format {version}.{reserved}, this build reads {VERSION}.0")
     if not 0 < length <= _HEADER_MAX or length % HEADER_UNIT:
         return Torn(f"its header says that it has {length} bytes, which no header has")
     return int(length)
@@ -161,15 +152,10 @@ def decode(header: bytes) -> PageRecord | Torn:
         return length
     if len(header) != length:
         return Torn(f"the file ends after {len(header)} bytes, inside the header")
-    _, version, _, _, checksum = HEADER_PREFIX.unpack_from(header)
-    body = header[HEADER_PREFIX.size :]
-    if version == page_record_1.VERSION:
-        old = page_record_1.decode(header[: HEADER_PREFIX.size], body)
-        if isinstance(old, Torn):
-            return old
-        return PageRecord(old.fingerprint, old.key, old.parent, old.token_ids, (old.payload_bytes,),
-                          (old.payload_sha256,), version=version)  # fmt: skip
-    return Torn("the header fails its checksum") if checksum != _checksum(length, body) else _decoded(body)
+    body = header[_PREFIX.size :]
+    if _PREFIX.unpack_from(header)[4] != _checksum(length, body):
+        return Torn("the header fails its checksum")
+    return _decoded(body)
 
 
 def _decoded(body: bytes) -> PageRecord | Torn:
@@ -203,4 +189,4 @@ def _decoded(body: bytes) -> PageRecord | Torn:
 
 
 def _checksum(length: int, body: bytes) -> bytes:
-    return blake3(HEADER_PREFIX.pack(MAGIC, VERSION, 0, length, b"") + body).digest()
+    return blake3(_PREFIX.pack(MAGIC, VERSION, 0, length, b"") + body).digest()

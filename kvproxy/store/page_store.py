@@ -26,7 +26,7 @@ from kvproxy.store.compression_choice import CompressionChoice
 from kvproxy.store.disk import PageBuffers, PageDisk, PickleRefused, page_name
 from kvproxy.store.index_rescue import list_page_files
 from kvproxy.store.page_packing import PagePacking
-from kvproxy.store.page_record import VERSION, PageRecord, Torn
+from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected, StoreUsage
 from kvproxy.store.publisher_shares import NO_OWNER, NoRoom, PublisherShares
 from kvproxy.store.store_folder import (
@@ -159,7 +159,7 @@ class PageStore:
     def digest(self, key: bytes) -> bytes | None:
         """Return the digest of a page as manifests name it, from its header alone: 32 bytes.
 
-        None without a sound header of format 2. The frames are not read: only ``get`` says whether they are sound.
+        None without a sound header. The frames are not read: only ``get`` says whether they are sound.
         """
         record = self.record(key)
         return None if record is None else record.digest
@@ -171,7 +171,7 @@ class PageStore:
             return None
         with file:
             record = page_file.read_record(file)
-        sound = isinstance(record, PageRecord) and record.key == key and record.version == VERSION
+        sound = isinstance(record, PageRecord) and record.key == key
         return record if isinstance(record, PageRecord) and sound else None
 
     def read_file(self, key: bytes) -> bytes | None:
@@ -181,7 +181,7 @@ class PageStore:
             return None
         with file:
             record = page_file.read_whole(file)
-            if isinstance(record, Torn) or record.key != key or record.version != VERSION:
+            if isinstance(record, Torn) or record.key != key:
                 return None
             file.seek(0)
             content = bytearray(os.fstat(file.fileno()).st_size)
@@ -201,7 +201,7 @@ class PageStore:
         record = page_file.read_record(file)
         if isinstance(record, Torn):
             return Rejected(record.reason)
-        if record.key != key or record.version != VERSION or record.fingerprint != self.packing.fingerprint:
+        if record.key != key or record.fingerprint != self.packing.fingerprint:
             return Rejected("the file is another page's, or of another engine")
         result = self.packing.read(file, record, None)
         if not isinstance(result, Loaded):

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from kvproxy.store import page_file
 from kvproxy.store.page_packing import PagePacking
-from kvproxy.store.page_record import VERSION, PageRecord, Torn
+from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.page_results import Loaded, Rejected
 from kvproxy.store.stored_pages import StoredPages
 
@@ -108,7 +108,7 @@ class PageTransfer:
         record = page_file.read_record(stream)
         if isinstance(record, Torn):
             return Rejected(record.reason)
-        if record.version != VERSION or record.sealed:
+        if record.sealed:
             return Rejected("it is encrypted, or in an older format")
         if record.digest != expected.digest:
             return Rejected("its digest is not the one in the manifest")

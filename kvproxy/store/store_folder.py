@@ -31,7 +31,7 @@ _STORE_NAMES = (
     "responses",
     "spill",
     "objects-deletes",
-    "documents.sqlite3",
+    "documents.",
     "prepared.sqlite3",
     "kvproxy.sqlite3",
     "keys.secret",
@@ -151,6 +151,19 @@ def open_index(folder: Path, disk: type[PageDisk], rescue: Rescue | None = None)
     saved = _saved(cache, aside, rescue)
     logger.error("index %s is damaged (%s): set aside in %s, %s", folder / DBNAME, why, aside, saved)
     return cache
+
+
+def rebuild_index(folder: Path, disk: type[PageDisk], rescue: Rescue) -> str:
+    """Set an index aside whole, though it can be opened, and make a new one with ``rescue``'s finds; return a sentence
+    about them. For a folder whose lock the caller holds. Raises OSError, sqlite3.Error.
+
+    Example: ``rebuild_index(folder / "pages", PageDisk, lambda cache, index: list_page_files(cache, folder))``
+    """
+    aside = _set_aside(folder)
+    with closing(_open(folder, disk)) as cache:
+        saved = rescue(cache, aside / DBNAME)
+    logger.error("index %s has rows that no store wrote: set aside in %s, %s", folder / DBNAME, aside, saved)
+    return saved
 
 
 def _saved(cache: diskcache.Cache, aside: Path, rescue: Rescue | None) -> str:

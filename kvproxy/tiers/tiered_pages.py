@@ -1,13 +1,12 @@
 """`TieredPages`: pages in local files, and behind them in an object store that other proxies share.
 
 The engine's view of both is that of one page store. Every page is verified by the same code wherever it comes from, so
-a slow, failing, lying or hostile object store can lose a page, or take time, and never change one.
+an object store that is slow, fails or damages what it holds can lose a page, or take time, and never change one. Pages
+are authentic where they are encrypted: without a key, who may write to the store can make a page with right checksums.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,17 +14,15 @@ from typing import Literal
 
 from kvproxy.errors import Unavailable
 from kvproxy.objects.object_pages import ObjectPages
-from kvproxy.objects.object_results import ObjectsUnavailable
 from kvproxy.store import page_file, page_record
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected, StoreUsage
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.stored_pages import Tier
+from kvproxy.tiers.name_listing import NameListing
 from kvproxy.tiers.pending_deletes import PendingDeletes
 from kvproxy.tiers.write_behind import WriteBehind
-
-logger = logging.getLogger(__name__)
 
 Acknowledge = Literal["local", "objects"]
 
@@ -68,16 +65,11 @@ class TieredPages:
         self.behind = WriteBehind(local, objects, deletes)
         self._deletes = deletes
         self._acknowledge = acknowledge
-        self._relist_s = relist_s
-        self._unlisted = True
-        self._stop, self._listed = threading.Event(), threading.Event()
-        self._lister = threading.Thread(target=self._list, name="kvproxy-object-names", daemon=True)
-        self._lister.start()
+        self._listing = NameListing(objects, relist_s, self.behind.resume)
 
     def wait_for_names(self, timeout_s: float) -> bool:
         """Wait until the store was listed once, or failed to be; return whether its names are known."""
-        self._listed.wait(timeout_s)
-        return self._listed.is_set() and not self._unlisted
+        return self._listing.wait(timeout_s)
 
     def put(
         self,
@@ -115,7 +107,6 @@ class TieredPages:
             return fetched
         if isinstance(fetched, Rejected):
             self.counts.rejected += 1
-            logger.warning("page %s of the object store is not used: %s", key.hex(), fetched.reason)
         else:
             self.counts.missing += 1
         return found if isinstance(found, Rejected) else fetched
@@ -209,9 +200,8 @@ class TieredPages:
 
     def close(self) -> None:
         """Stop the threads. Idempotent. What was not written yet is written by the next process."""
-        self._stop.set()
+        self._listing.close()
         self.behind.close()
-        self._lister.join(1.0)
 
     def _stored(self, key: bytes) -> None:
         """Bring a page that has just been stored locally to the object store: now, or later."""
@@ -246,21 +236,3 @@ class TieredPages:
         if isinstance(result, Torn):
             self.objects.note_damage(key)
         return Rejected(result.reason)
-
-    def _list(self) -> None:
-        pause_s = 0.0
-        while not self._stop.wait(pause_s):
-            try:
-                pages = self.objects.refresh()
-            except Exception as e:  # whatever a driver raises: the thread goes on
-                if self._unlisted and not self._listed.is_set():
-                    why = e.detail if isinstance(e, ObjectsUnavailable) else repr(e)
-                    logger.warning("the object store cannot be listed; its pages are not used yet: %s", why)
-                pause_s = min(max(1.0, 2 * pause_s), self._relist_s)
-            else:
-                if self._unlisted:
-                    logger.info("the object store has %d pages of this engine", pages)
-                    self.behind.resume()
-                self._unlisted = False
-                pause_s = self._relist_s
-            self._listed.set()

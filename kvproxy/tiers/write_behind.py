@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from enum import Enum, auto
 from io import BytesIO
+from itertools import islice
 
 from kvproxy.errors import KVProxyError
 from kvproxy.objects.object_pages import ObjectPages
@@ -29,6 +30,7 @@ MOST_FETCHED = 4
 """Fetched pages that wait to be kept in local files, in memory; further ones are not kept."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _JOIN_S = 5.0
+_DELETED_AT_ONCE = 500
 
 
 class _Work(Enum):
@@ -129,35 +131,46 @@ class WriteBehind:
                 if self._closed:
                     return
                 fetched = self._fetched.popleft() if self._fetched else None
-                key = b"" if fetched else next(k for k in self._waiting if k not in self._busy)
-                work = None if fetched else self._waiting.pop(key)
-                self._busy.add(fetched[0] if fetched else key)
+                keys, work = ([fetched[0]], None) if fetched else self._take()
+                self._busy.update(keys)
             try:
                 if fetched is not None:
                     self._keep(*fetched)
                 elif work is not None:
-                    self._do(key, work)
+                    self._do(keys, work)
             finally:
                 with self._changed:
-                    self._busy.discard(fetched[0] if fetched else key)
+                    self._busy.difference_update(keys)
                     self._changed.notify_all()
 
     def _ready(self) -> bool:
         return bool(self._fetched) or any(key not in self._busy for key in self._waiting)
 
-    def _do(self, key: bytes, work: _Work) -> None:
+    def _take(self) -> tuple[list[bytes], _Work]:
+        """Take the work that has waited longest: one page to write, or as many as one request deletes."""
+        free = (key for key in self._waiting if key not in self._busy)
+        first = next(free)
+        work, keys = self._waiting[first], [first]
+        if work is _Work.DELETE:
+            keys += [key for key in islice(free, _DELETED_AT_ONCE) if self._waiting[key] is work]
+        for key in keys:
+            del self._waiting[key]
+        return keys, work
+
+    def _do(self, keys: list[bytes], work: _Work) -> None:
         try:
             if work is _Work.DELETE:
-                self._objects.delete([key])
-                self._deletes.done([key])
-            elif (content := self._uploadable(key)) is not None:
-                self._objects.write(key, content)
+                self._objects.delete(keys)
+                self._deletes.done(keys)
+            elif (content := self._uploadable(keys[0])) is not None:
+                self._objects.write(keys[0], content)
                 self.written += 1
             else:
                 self.passed_over += 1
         except Exception as e:
             with self._changed:
-                self._waiting.setdefault(key, work)
+                for key in keys:
+                    self._waiting.setdefault(key, work)
             self._rest(e)
         else:
             if self._pause_s:

@@ -22,7 +22,7 @@ from kvproxy.manifests.manifest_claims import parse_manifest
 from kvproxy.receipts.canonical_jws import verify_claims
 from kvproxy.store.disk import page_name
 from kvproxy.store.inspection import Inspected, inspect_pages, inspect_responses
-from kvproxy.store.page_record import VERSION, PageRecord
+from kvproxy.store.page_record import PageRecord
 from kvproxy.store.store_folder import ASIDE, page_files
 from kvproxy.upkeep.registry_snapshot import RegistrySnapshot
 from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart, joined, of_lines
@@ -91,8 +91,7 @@ def _pages(
         found = inspect_pages(folder, None if deep else PAGES_READ, seen)
     except (OSError, sqlite3.Error) as e:
         return StoreCheck((StoreFault(StorePart.PAGES, f"they cannot be read: {e}", "look"),)), None
-    bad = list(found.bad)
-    faults = [_page_fault(line, bad) for line in found.faults]
+    faults = [_page_fault(line, found.bad.get(line)) for line in found.faults]
     trusted = not any(line.startswith("index: ") for line in found.faults)
     if trusted and not live:  # beside a running proxy, a file may be there before its row
         strays = sorted(set(page_files(folder, own=True)) - {page_name(key) for key in found.listed})
@@ -101,10 +100,11 @@ def _pages(
     return StoreCheck(tuple(faults), (), looked), found.listed if trusted else None
 
 
-def _page_fault(line: str, bad: list[bytes]) -> StoreFault:
-    if line.startswith("page ") and bad:
-        return StoreFault(StorePart.PAGES, line, "drop and recompute", bad.pop(0))
-    return StoreFault(StorePart.PAGES, line, "rebuild" if line.startswith("index: ") else "drop")
+def _page_fault(line: str, key: bytes | None) -> StoreFault:
+    """Return a fault of a file, or of the index: its structure, or a row that this store did not write."""
+    if key is not None:
+        return StoreFault(StorePart.PAGES, line, "drop and recompute", key)
+    return StoreFault(StorePart.PAGES, line, "rebuild")
 
 
 def _belonging(
@@ -177,17 +177,13 @@ def _differing(
         for index, page in enumerate(framing.pages):
             key = stored_key(bytes.fromhex(page.key), scope)
             header = headers.get(key)
-            if header is None or page.digest is None or page.codec or header.codec or _incomparable(header):
+            if header is None or page.digest is None or page.codec or header.codec or header.sealed:
                 continue
             if header.fingerprint == manifest.engine.fingerprint and header.digest.hex() != page.digest:
                 where = f"number {index} of {ref} ({framing.name})"
                 what = f"page {key.hex()[:16]}, {where}, is not what its manifest signs"
                 faults.append(StoreFault(StorePart.PAGES, what, "drop and recompute", key))
     return faults
-
-
-def _incomparable(header: PageRecord) -> bool:
-    return header.sealed or header.version != VERSION
 
 
 def _prepared(path: Path) -> StoreCheck:
@@ -202,7 +198,7 @@ def _responses(folder: Path) -> StoreCheck:
     except (OSError, sqlite3.Error) as e:
         return StoreCheck((StoreFault(StorePart.RESPONSES, f"they cannot be read: {e}", "look"),))
     faults = tuple(
-        StoreFault(StorePart.RESPONSES, line, "rebuild" if line.startswith("index: ") else "drop")
+        StoreFault(StorePart.RESPONSES, line, "drop" if line.startswith("response ") else "rebuild")
         for line in found.faults
     )
     return StoreCheck(faults, (), {"responses": found.count})

@@ -6,6 +6,7 @@ be verified stay; damaged ones are set aside with a report. A text that can be v
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from pathlib import Path
 from kvproxy.documents.prepared.prepared_texts import drop_damaged_texts
 from kvproxy.documents.registry.registry import Registry
 from kvproxy.errors import KVProxyError, SetupError
+from kvproxy.store.disk import PageDisk
+from kvproxy.store.index_rescue import copy_sealed_records, list_page_files
 from kvproxy.store.page_store import PageStore
+from kvproxy.store.store_folder import Rescue, hold_folder, rebuild_index
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.upkeep.check_store import PREPARED_FILE
 from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart
@@ -22,13 +26,14 @@ from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart
 
 @dataclass(frozen=True, slots=True)
 class RepairParts:
-    """How a repair opens the parts of a store. ``registry`` recovers a damaged database first, and raises SetupError
-    where that cannot be done."""
+    """Functions that open the parts of a store for a repair. ``registry`` recovers a damaged database first, and
+    raises SetupError where that cannot be done."""
 
     registry: Callable[[], AbstractContextManager[Registry]]
     pages: Callable[[], AbstractContextManager[PageStore]]
     responses: Callable[[], AbstractContextManager[ResponseStore]]
     check: Callable[[], StoreCheck]
+    responses_ttl_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +47,16 @@ class StoreRepair:
 
 
 def repair_store(folder: Path, parts: RepairParts) -> StoreRepair:
-    """Mend every part of a store. Blocking; the page store's lock is held from its first change to its last.
+    """Mend every part of a store. Blocking.
 
     Raises SetupError where another process uses the store.
 
     Example: ``repair_store(config.store.path, parts)``
     """
-    with parts.pages() as pages:  # its index is rebuilt by opening it, and files of no page are removed
+    with hold_folder(folder):
         before = parts.check()
-        notes: list[str] = []
+        notes = _rebuild_indexes(folder, before, parts.responses_ttl_s)
+    with parts.pages() as pages:  # opening it removes files of no page
         notes += _mend_registry(parts, pages)
         if bad := before.bad_pages:
             notes.append(f"{pages.delete(bad)} pages dropped; the next start computes them again")
@@ -65,6 +71,23 @@ def repair_store(folder: Path, parts: RepairParts) -> StoreRepair:
     still = set(after.faults)
     mended = tuple(fault for fault in before.faults if fault not in still)
     return StoreRepair(mended, after.faults, (*notes, *after.notes))
+
+
+def _rebuild_indexes(folder: Path, before: StoreCheck, ttl_s: float) -> list[str]:
+    """List pages and records anew from the files and the digests themselves, where an index cannot be trusted."""
+    pages, responses = folder / "pages", folder / "responses"
+    rescues: dict[StorePart, tuple[Path, Rescue]] = {
+        StorePart.PAGES: (pages, lambda cache, _: list_page_files(cache, pages)),
+        StorePart.RESPONSES: (responses, lambda cache, old: copy_sealed_records(cache, old, ttl_s)),
+    }
+    notes = []
+    for part, (where, rescue) in rescues.items():
+        if any(fault.part is part and fault.mending == "rebuild" for fault in before.faults):
+            try:
+                notes.append(f"the index of {part} is rebuilt: {rebuild_index(where, PageDisk, rescue)}")
+            except (OSError, sqlite3.Error) as e:
+                notes.append(f"the index of {part} cannot be rebuilt: {e}")
+    return notes
 
 
 def _mend_registry(parts: RepairParts, pages: PageStore) -> Sequence[str]:

@@ -55,3 +55,13 @@ def test_a_cap_is_reached_by_its_last_use(cap: str) -> None:
 
 def test_sums_never_shrink() -> None:
     assert GrantUse(1, 5, 2).at_least(GrantUse(2, 3, 2)) == GrantUse(2, 5, 2)
+
+
+def test_a_reader_is_told_of_the_documents_that_grants_name_it_for() -> None:
+    ended = replace(TENANT, id="g4", document="old", revoked_ms=1)
+    index = GrantIndex.of([KEY, ended, replace(EVERYBODY, document="all", publisher="other")], 1)
+    assert index.documents_of(CALLER) == {"handbook", "old"}
+    assert index.documents_of(Caller("bob", "tenant:b")) == {"old"}
+    assert index.documents_of(Caller("carol", "tenant:c", key="key_2")) == set()
+    assert index.documents_of(None) == {"all"}
+    assert GrantIndex().documents_of(CALLER) == set()

@@ -153,7 +153,7 @@ async def test_a_new_version_is_charged_and_the_same_text_again_is_not(
     setup: MarketSetup, folder: Path, tmp_path: Path
 ) -> None:
     await setup.credit(PLENTY)
-    shop = Shop(folder, tmp_path, set(), FRAMINGS)
+    shop = Shop(folder, tmp_path / "shop", set(), FRAMINGS)
     shop.library.rights = OneTenant()
     shop.publisher._hosting = hosting_of(setup)
     done = await shop.publisher.publish("rules", TEXT, "private", ALICE)
@@ -173,7 +173,7 @@ async def test_a_new_version_is_charged_and_the_same_text_again_is_not(
 
 
 async def test_without_balance_nothing_is_published(setup: MarketSetup, folder: Path, tmp_path: Path) -> None:
-    shop = Shop(folder, tmp_path, set(), FRAMINGS)
+    shop = Shop(folder, tmp_path / "shop", set(), FRAMINGS)
     shop.publisher._hosting = hosting_of(setup)
     with pytest.raises(PaymentRequired):
         await shop.publisher.publish("rules", TEXT, "public", ALICE)

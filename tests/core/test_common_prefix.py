@@ -16,6 +16,7 @@ def test_short_sequences_equal_a_loop(a: list[int], b: list[int]) -> None:
         expected += 1
     assert common_prefix(a, b) == expected
     assert common_prefix(tuple(a), tuple(b)) == expected
+    assert common_prefix(a, [9, 9, *b], 2) == expected
 
 
 @pytest.mark.parametrize("size", [63, 64, 65, 191, 192, 193, 448, 1000])
@@ -26,3 +27,4 @@ def test_long_sequences_are_found_at_every_place(size: int) -> None:
         assert common_prefix(one[:size] + tail, one) == size
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 1000)))
     assert common_prefix(text, text[:size] + "x") == size
+    assert common_prefix(text, text[7:] + text[:size] + "x", len(text) - 7) == size

@@ -99,7 +99,8 @@ def test_a_second_machine_serves_what_the_first_published(
             assert pages == figure(client, "object_pages_written") >= 4
         copy_fleets_files(one.store, tmp_path / "two" / "store")
 
-        with Served(tmp_path / "two", smollm2, config) as two, reader(two.url) as client:
+        two = Served(tmp_path / "two", smollm2, config)
+        with two, reader(two.url) as client:
             kept = tiers(client)
             assert kept["objects"] >= 800 and kept["disk"] == kept["memory"] == 0
             hit = ask(client)
@@ -117,7 +118,7 @@ def test_a_second_machine_serves_what_the_first_published(
         # Its disk is lost, and the object store stalls: readers are prefilled, with the same answer.
         shutil.rmtree(two.store)
         copy_fleets_files(one.store, two.store)
-        with Served(tmp_path / "two", smollm2, config) as two, reader(two.url) as client:
+        with two, reader(two.url) as client:
             assert tiers(client)["objects"] == sum(kept.values())
             far.fault = "stall"
             miss = ask(client)

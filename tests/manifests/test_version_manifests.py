@@ -12,7 +12,7 @@ from kvproxy.core import DocumentRef, stored_key
 from kvproxy.documents.library.document_info import Verification
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.errors import DocumentNotFound
-from kvproxy.manifests.manifest import MANIFEST_TYP, ManifestPolicy, changed_identity, token_ids_sha256
+from kvproxy.manifests.manifest import MANIFEST_TYP, ManifestPolicy, token_ids_sha256
 from kvproxy.manifests.manifest_claims import manifest_claims
 from kvproxy.manifests.version_manifests import VersionManifests, verified_of
 from kvproxy.receipts.canonical_jws import canonical, verify_claims
@@ -158,7 +158,3 @@ def test_a_verification_that_compared_nothing_is_no_record() -> None:
     assert verified_of([FOUND, replace(FOUND, note="no page of this prompt is kept")]) is None
     wrong = verified_of([FOUND, replace(FOUND, exact=False, largest_difference=None)])
     assert wrong is not None and not wrong.exact and wrong.largest_difference == ""
-
-
-def test_engines_differ_in_named_parts() -> None:
-    assert changed_identity({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": ""}) == ["b", "c"]

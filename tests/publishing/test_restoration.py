@@ -127,3 +127,19 @@ async def test_a_text_that_another_tenant_has_makes_no_publish_faster(shop: Shop
     done = len(encoded)
     await shop.publish("rules", TEXT, "private", BOB)
     assert len(encoded) == 2 * done
+
+
+async def test_pages_that_go_missing_while_it_runs_are_found_and_computed_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    shop = Shop(folder, tmp_path, set(), FRAMINGS)
+    await shop.publish("rules", TEXT)
+    await shop.publish("others", "Other. " + TEXT)
+    assert await shop.publisher.look_again() == 0
+    await shop.publisher.quarantine.confine({DocumentRef("others", 1): "page 1 differs"})
+    shop.backend.disk.clear()
+    assert await shop.publisher.look_again() == len(FRAMINGS), "those in quarantine are left out"
+    await shop.publisher.refresh()
+    assert await shop.publisher.look_again() == 0
+    assert shop.cached(TEXT, BOB) > 500
+    shop.close()

@@ -27,6 +27,7 @@ from kvproxy.core import (
     Visibility,
 )
 from kvproxy.core.document_quota import DocumentQuota
+from kvproxy.core.pages import Residency
 from kvproxy.documents.library.document import Document, Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
@@ -163,7 +164,9 @@ class DictPublisher(Publisher):
         if self.refuse is not None:
             raise self.refuse
         self._characters.texts[ref] = text
-        framing = FramingInfo("system", len(kept.token_ids), len(kept.token_ids), kept.bytes)
+        framing = FramingInfo(
+            "system", len(kept.token_ids), len(kept.token_ids), kept.bytes, Residency(len(kept.token_ids))
+        )
         self._infos[ref] = DocumentInfo(
             id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -279,44 +278,16 @@ def test_a_damaged_page_is_not_given_away(opened: Opener, tmp_path: Path) -> Non
     store.put(KEY, PARENT, IDS, PAYLOAD)
 
 
-def format_1(payload: bytes, token_ids: tuple[int, ...], fingerprint: bytes = b"f") -> bytes:
-    """Return a page file as releases before format 2 wrote it."""
-    body = struct.pack("<Q32sIHHH", len(payload), hashlib.sha256(payload).digest(), len(token_ids), len(fingerprint),
-                       len(KEY), len(PARENT))  # fmt: skip
-    body += fingerprint + KEY + PARENT + struct.pack(f"<{len(token_ids)}I", *token_ids)
-    prefix, body = struct.pack("<8sHHI", b"KVPXPAGE", 1, 0, HEADER_UNIT), body.ljust(HEADER_UNIT - 48, b"\0")
-    return prefix + hashlib.sha256(prefix + bytes(32) + body).digest() + body + payload
-
-
-def test_pages_of_format_1_are_read_and_written_anew_in_format_2(opened: Opener, tmp_path: Path) -> None:
+def test_a_page_of_another_format_is_refused_and_written_anew(opened: Opener, tmp_path: Path) -> None:
     store = opened()
     store.put(KEY, PARENT, IDS, PAYLOAD)
-    old = format_1(PAYLOAD, IDS)
-    file_of(tmp_path).write_bytes(old)
-    assert store.check() == []
-    layers = Layers()
-    assert isinstance(store.get(KEY, PARENT, IDS, layers), Loaded)
-    assert b"".join(rows for _, rows in layers.taken) == PAYLOAD
+    other = bytearray(file_of(tmp_path).read_bytes())
+    other[8] = 1
+    file_of(tmp_path).write_bytes(other)
+    assert "page format 1.0" in reason(store.get(KEY, PARENT, IDS, Layers()))
     assert store.digest(KEY) is None and store.read_file(KEY) is None
-    for at in (20, 50, 130, HEADER_UNIT - 1, HEADER_UNIT, len(old) - 1):
-        damaged = bytearray(old)
-        damaged[at] ^= 1
-        file_of(tmp_path).write_bytes(damaged)
-        assert "checksum" in reason(store.get(KEY, PARENT, IDS))
-        store.put(KEY, PARENT, IDS, PAYLOAD)
-    file_of(tmp_path).write_bytes(old)
     store.put(KEY, PARENT, IDS, PAYLOAD)
-    assert store.digest(KEY) is not None
-    whole = b"".join(
-        PAYLOAD[at : at + FRAME // 2] + bytes(FORM.frame_bytes(216) // 2)
-        for at in range(0, len(PAYLOAD), FRAME // 2)
-    )
-    file_of(tmp_path).write_bytes(format_1(whole, IDS))
-    found = store.get(KEY, PARENT, IDS)
-    assert isinstance(found, Loaded) and found.payload == PAYLOAD, "partial pages were once stored whole"
-    file_of(tmp_path).write_bytes(format_1(PAYLOAD[:-2], IDS))
-    assert "of another form" in reason(store.get(KEY, PARENT, IDS, Layers()))
-    store.put(KEY, PARENT, IDS, PAYLOAD)
+    assert isinstance(store.get(KEY, PARENT, IDS), Loaded)
 
 
 def test_neither_codec_nor_seal_without_a_form() -> None:

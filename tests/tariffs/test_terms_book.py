@@ -11,6 +11,7 @@ from kvproxy.database.tables.tariff_tables import DOCUMENT_TERMS, TERMS
 from kvproxy.errors import InvalidRequest
 from kvproxy.tariffs import FREE, DocumentTerms, ModelPrices, Tariff
 from kvproxy.tariffs.recorded_tariffs import Tariffs
+from kvproxy.tariffs.tariff_history import now_in_ms
 from kvproxy.tariffs.terms_book import TermsBook
 from kvproxy.tariffs.terms_rows import ChosenTerms
 
@@ -101,3 +102,19 @@ def test_another_process_sees_a_change(database: Database) -> None:
     assert other.terms("d", "p") == FREE
     other.refresh()
     assert other.terms("d", "p") == THIRD
+
+
+def test_what_begins_later_is_counted_when_it_has_begun(database: Database) -> None:
+    book = TermsBook(database, Tariffs(database))
+    now = now_in_ms()
+    assert (book.begun(now), book.discounted()) == (0, frozenset())
+    book.set_terms("now", "acme", DocumentTerms(text_readers="full_price"))
+    book.set_terms("later", "acme", DocumentTerms(text_readers="discount"), now + 60_000)
+    book.set_terms(
+        "last", "acme", DocumentTerms(kind="share", share_ppm=1, text_readers="discount"), now + 90_000
+    )
+    assert [book.begun(now + s * 1000) for s in (0, 59, 60, 90)] == [0, 0, 1, 2]
+    assert book.discounted() == {"later", "last"}
+    other = TermsBook(database, Tariffs(database))
+    other.refresh()
+    assert other.discounted() == book.discounted() and other.begun(now + 90_000) == 2

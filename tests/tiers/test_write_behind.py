@@ -77,6 +77,24 @@ def test_the_latest_wish_for_a_page_counts(
     assert names(address) == {KEYS[1].hex()}
 
 
+def test_many_pages_are_deleted_with_few_requests(
+    local: PageStore, faulty: FaultProxy, bucket: str, tmp_path: Path
+) -> None:
+    address = s3_address(faulty.url, bucket)
+    writer = behind(local, address, tmp_path)
+    fill(local, *range(20))
+    for key in KEYS:
+        writer.store(key)
+    assert writer.settle(60)
+    before = faulty.requests
+    writer.delete(KEYS)
+    assert writer.settle(60)
+    writer.close()
+    assert faulty.requests - before <= 3
+    assert names(address) == set()
+    assert PendingDeletes(tmp_path / "deletes").keys == ()
+
+
 def test_an_outage_is_logged_once_and_its_end_too(
     local: PageStore, faulty: FaultProxy, bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

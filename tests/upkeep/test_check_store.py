@@ -13,7 +13,7 @@ import pytest
 
 from kvproxy.errors import SetupError
 from kvproxy.store.page_store import PageStore
-from kvproxy.upkeep.store_faults import StoreFault, StorePart, joined
+from kvproxy.upkeep.store_faults import StorePart
 from tests.store.killed_worker import stored_keys
 from tests.upkeep.filled_store import FilledStore
 
@@ -160,10 +160,3 @@ def test_a_second_process_is_told(store: FilledStore) -> None:
 def test_a_folder_without_a_store_is_told(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="there is no store"):
         FilledStore(tmp_path / "nowhere").check()
-
-
-def test_faults_of_parts_are_joined_once() -> None:
-    fault = StoreFault(StorePart.PAGES, "page\n  1", "drop")
-    assert fault.line == "pages: page 1 (drop)"
-    both = joined([joined([]), type(joined([]))((fault, fault), ("n",), {"pages": 1})])
-    assert (both.faults, both.notes, both.looked, both.sound) == ((fault,), ("n",), {"pages": 1}, False)

@@ -130,3 +130,17 @@ def test_a_store_on_a_medium_that_cannot_be_written_is_checked_and_not_repaired(
     with pytest.raises(SetupError, match="cannot be written"):
         store.repair()
     assert len(store.check().faults) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", ["raw = 0", "raw = 3", "filename = 'ab/cd.page'", "key = X'0102'", "mode = 1, filename = NULL"]
+)
+def test_a_row_of_the_page_index_that_no_store_wrote_is_gone_and_its_page_found_again(
+    store: FilledStore, damage: str
+) -> None:
+    with closing(sqlite3.connect(store.folder / "pages" / "cache.db")) as db:
+        db.execute(f"UPDATE Cache SET {damage} WHERE rowid = 5")
+        db.commit()
+    assert not store.check().sound
+    assert store.repair().left == () and store.check().sound
+    assert sum(store.assert_nothing_wrong_is_served().values()) == 24

@@ -165,10 +165,15 @@ def _candidates(found: Sequence[PromptPart]) -> list[PromptPart]:
 def _by_name(piece: PromptPart, listing: Sequence[Info]) -> DocumentReport:
     id, _, version = str(piece.reference).partition("@")
     versions = [info for info in listing if info["id"] == id]
-    named = [info for info in versions if (str(info["version"]) == version if version else info["current"])]
+    current = version in ("", "latest")
+    named = [info for info in versions if (info["current"] if current else _means(info, version))]
     if named:
         return _report(piece, named[0], listing, None)
     return DocumentReport(*piece.place, "reference", "unknown", piece.reference, _current(id, listing))
+
+
+def _means(info: Info, version: str) -> bool:
+    return str(info["version"]) == version or version in info.get("aliases", ())
 
 
 def _by_text(piece: PromptPart, listing: Sequence[Info], texts: Mapping[str, str]) -> DocumentReport:

@@ -11,7 +11,7 @@ from langchain_kvproxy._digest import text_digest
 
 LONGEST_ID = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
-_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_VERSION = re.compile(r"[1-9][0-9]{0,8}|[a-z][a-z0-9._-]{0,31}", re.ASCII)
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._/-]+", re.ASCII)
 _FILE_URL = re.compile(r"file:(?://[^/]*)?(?=/)", re.IGNORECASE)
 _DRIVE = re.compile(r"/?[A-Za-z]:/")
@@ -25,7 +25,7 @@ def is_id(name: str) -> bool:
 
 
 def is_reference(name: str) -> bool:
-    """Return whether ``name`` is an id, or an id with ``@`` and a version."""
+    """Return whether ``name`` is an id, or an id with ``@`` and a version or an alias."""
     id, at, version = name.partition("@")
     return is_id(id) and (not at or bool(_VERSION.fullmatch(version)))
 

@@ -75,6 +75,7 @@ class FakeBackend:
             max_kv_tokens=max_context,
             exact=exact,
             places=places,
+            page_bytes=4 * PAGE_TOKENS,
         )
         self.disk = set() if disk is None else disk
         self.start_delay_s = start_delay_s

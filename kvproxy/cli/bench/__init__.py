@@ -20,6 +20,7 @@ from kvproxy.cli.bench import (
     roofline_command,
     soak_command,
     stall_command,
+    tiers_command,
 )
 from kvproxy.cli.bench.bench_group import bench
 
@@ -43,4 +44,5 @@ __all__ = [
     "roofline_command",
     "soak_command",
     "stall_command",
+    "tiers_command",
 ]

@@ -22,7 +22,7 @@ class FramingInfo:
     resident_tokens: int
     """The part of them with pages in memory or on disk now."""
     bytes: int
-    residency: Residency = field(default_factory=Residency)
+    tiers: Residency = field(default_factory=Residency)
     """The resident tokens by the nearest tier that has them."""
     load_s: float = 0.0
     """Estimated seconds to load its pages once they are out of memory."""

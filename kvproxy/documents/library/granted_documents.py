@@ -1,9 +1,10 @@
 """`GrantedDocuments`: the granted documents of the library, with an index of their texts for each reader.
 
-A lookup's time depends on the texts that its index holds. So a caller's own index holds the documents that the caller
-has a grant for, and one more index, for everybody, those whose publisher lets text senders use the kept pages. The text
-of any other document is in no index that is consulted for this caller: neither result nor time tell of it. One index
-for all, with a check of each match, was rejected: comparing a long text with a key takes time that can be measured.
+A lookup's time depends on the texts that its index holds. So a caller's own index holds the documents that a grant
+names the caller for, and one more index, for everybody, those that are granted to everybody or whose publisher lets
+text senders use the kept pages. The text of any other document is in no index that is consulted for this caller:
+neither result nor time tell of it. One index for all, with a check of each match, was rejected: comparing a long text
+with a key takes time that can be measured.
 
 An index is brought up to date when it is next asked, by the reader's own grants: neither the number of documents nor
 other readers' grants cost it more than the documents that changed.
@@ -38,6 +39,10 @@ class Ended(NamedTuple):
     key: str | None
     ended: bool = True
 
+
+_ANYBODY = Caller("", "")
+"""A caller that is let in by grants for everybody alone."""
+_ENDED_FOR_ALL = Ended("", "", None)
 
 _Indexed = Reader | Ended | str | None
 """A reader's own index, one with its former grants too, an owner's by its scope, or the one for everybody."""
@@ -83,7 +88,8 @@ class GrantedDocuments:
 
     def ids(self, caller: Caller) -> set[str]:
         """Return the ids with a version that ``caller`` may read."""
-        documents = [known.document for known in self._told_of(caller)]
+        named = self._named({*self._rights.granted_ids(caller), *self._rights.shared_ids()})
+        documents = [known.document for known in (*self._published(caller), *named)]
         return {document.id for document in documents if self.right(document, caller).allowed}
 
     def right(self, document: Document, caller: Caller) -> Right:
@@ -119,37 +125,46 @@ class GrantedDocuments:
     def find_ended(self, text: str, caller: Caller) -> DocumentMatch | None:
         """Return the longest document that ``text`` starts with and that ``caller`` had a grant for, which has ended or
         is used up. None for one that the caller never had a grant for."""
-        reader = Ended(caller.name, caller.scope, caller.key)
-        # A grant may end without a change of the state, so documents that are granted now lie in this index too.
-        known = self._index(reader, self._rights.generation, lambda: self._told_of(caller))
-        for matches in known.starting(text):
-            for match in matches:
-                if self._ended(match.known.document, caller):
-                    return match
-        return None
+        rights, reader = self._rights, Ended(caller.name, caller.scope, caller.key)
+        state = (rights.generation, rights.policies)
+        # A grant may end without a change of the state, so documents that are granted now lie in these indexes too.
+        indexes = (
+            self._index(reader, state, lambda: self._told_of(caller, rights.granted_ids(caller))),
+            self._index(_ENDED_FOR_ALL, state, lambda: self._told_of(_ANYBODY, rights.shared_ids())),
+        )
+        matches = [match for texts in indexes for found in texts.starting(text) for match in found]
+        ended = [match for match in matches if self._ended(match.known.document, caller)]
+        return min(ended, key=lambda match: match.rank, default=None)
 
     def _published(self, caller: Caller) -> list[KnownDocument]:
         """Return the caller's own documents. Copied in one step: the event loop may change them meanwhile."""
         return list(self._by_owner.get(caller.scope, {}).values())
 
-    def _told_of(self, caller: Caller) -> list[KnownDocument]:
-        """Return the documents that the caller published, or has or had a grant for."""
-        named = [k for id in self._rights.granted_ids(caller) for k in list(self._by_id.get(id, {}).values())]
-        granted = [
+    def _named(self, ids: Iterable[str]) -> list[KnownDocument]:
+        return [known for id in ids for known in list(self._by_id.get(id, {}).values())]
+
+    def _told_of(self, caller: Caller, ids: Iterable[str]) -> list[KnownDocument]:
+        """Return the documents among ``ids`` that ``caller`` has or had a grant for."""
+        return [
             known
-            for known in named
+            for known in self._named(ids)
             if self.right(known.document, caller).allowed
             or self._rights.refusal(known.document, caller) is not None
         ]
-        return [*self._published(caller), *granted]
 
     def _readable(self, caller: Caller) -> list[KnownDocument]:
-        return [known for known in self._told_of(caller) if self.right(known.document, caller).allowed]
+        """Return the documents that the caller published, or that a grant names it for."""
+        named = self._named(self._rights.granted_ids(caller))
+        return [*self._published(caller), *(k for k in named if self.right(k.document, caller).allowed)]
 
-    def _opened(self) -> list[KnownDocument]:
-        """Return the documents whose publisher lets text senders use the kept pages."""
-        named = [k for id in self._rights.opened_ids() for k in list(self._by_id.get(id, {}).values())]
-        return [known for known in named if self._rights.serves_texts(known.document)]
+    def _shared(self) -> list[KnownDocument]:
+        """Return the documents that are granted to everybody, or whose publisher lets text senders use the kept
+        pages."""
+        return [
+            known
+            for known in self._named(self._rights.shared_ids())
+            if self._rights.serves_texts(known.document) or self.right(known.document, _ANYBODY).allowed
+        ]
 
     def _ended(self, document: Document, caller: Caller) -> bool:
         return (
@@ -162,7 +177,7 @@ class GrantedDocuments:
         """Return the index for everybody, and the caller's own."""
         rights, reader = self._rights, (caller.name, caller.scope, caller.key)
         return (
-            self._index(None, rights.policies, self._opened),
+            self._index(None, (rights.generation, rights.policies), self._shared),
             self._index(reader, rights.generation, lambda: self._readable(caller)),
         )
 

@@ -39,10 +39,11 @@ class ReadingRights(Protocol):
         """A value that changes whenever a document may have another policy."""
 
     def granted_ids(self, caller: Caller) -> Collection[str]:
-        """Return the ids of all documents that ``caller`` has or had a grant for, of any publisher."""
+        """Return the ids of all documents that a grant names or named ``caller`` for, of any publisher."""
 
-    def opened_ids(self) -> Collection[str]:
-        """Return the ids of all documents for which ``serves_texts`` may hold."""
+    def shared_ids(self) -> Collection[str]:
+        """Return the ids of all documents that are or were granted to everybody, or for which ``serves_texts`` may
+        hold."""
 
     def right(self, document: Document, caller: Caller) -> Right:
         """Return whether ``caller``, who is not its publisher, may read this granted document."""
@@ -69,7 +70,7 @@ class OwnersOnly:
         """Return none."""
         return ()
 
-    def opened_ids(self) -> Collection[str]:
+    def shared_ids(self) -> Collection[str]:
         """Return none."""
         return ()
 

@@ -25,11 +25,12 @@ class PlacedPrompt:
     """Triples of a mark, its position, and whether the position lies behind the start of the mark's region."""
 
     def append(self, region: Segments, joined: Joined) -> None:
-        """Add a region's tokens, with its documents and marks moved to their positions in the prompt."""
+        """Add a region's tokens, with its documents and marks moved to their positions in the prompt. The list in
+        ``joined`` may become the prompt's own."""
         base = len(self.token_ids)
         if base < len(joined.token_ids):
             # A document's region is the longest by far: what stands before it is put in front of it.
-            self.token_ids[base:], joined.token_ids[:0] = (), self.token_ids
+            joined.token_ids[:0] = self.token_ids
             self.token_ids = joined.token_ids
         else:
             self.token_ids.extend(joined.token_ids)

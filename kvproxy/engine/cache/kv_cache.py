@@ -89,8 +89,8 @@ class KVCache:
 
         The last prompt token is never taken from the cache: its logits give the first new token. The match is empty
         where retaining it would break a reservation: those pages are as good as evicted. So are pages on disk that are
-        dearer to load than to compute. ``known``: a published prefix
-        that the prompt begins with, whose page keys are not computed again.
+        dearer to load than to compute. ``known``: a published prefix that the prompt begins with, whose page keys are
+        not computed again.
 
         Example: ``with cache.retain_match(token_ids, ("public", "tenant:a")) as match: ...``
         """

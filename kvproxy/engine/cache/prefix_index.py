@@ -74,7 +74,8 @@ class PrefixIndex:
         Example: ``index.keys(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
         end = limit - limit % PAGE_TOKENS
-        keys = [] if known is None else self._known_keys(token_ids, known)[: end // PAGE_TOKENS]
+        whole = known is not None and known.tokens <= len(token_ids)
+        keys = self._known_keys(token_ids, known)[: end // PAGE_TOKENS] if known is not None and whole else []
         key = keys[-1] if keys else self.root
         for start in range(len(keys) * PAGE_TOKENS, end, PAGE_TOKENS):
             if keys and len(keys) % _AHEAD == 0 and not any((scope, key) in self._full for scope in scopes):

@@ -48,8 +48,8 @@ class Limits:
                 "engine.page_budget."
             )
         # An id out of range would break the whole tile, and every sequence in it.
-        for ids, param in ((job.token_ids, "prompt"), (job.predicted, "prediction")):
-            self._check_ids((min(ids), max(ids)) if ids else (), param)
+        self._check_ids(job.bounds(), "prompt")
+        self._check_ids((min(job.predicted), max(job.predicted)) if job.predicted else (), "prediction")
         self._check_ids([i for i, _ in job.sampling.logit_bias], "logit_bias")
         self._check_ids(job.sampling.stop_token_ids, "stop_token_ids")
 

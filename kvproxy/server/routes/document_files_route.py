@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any, Final, get_args
 
@@ -16,7 +17,7 @@ from kvproxy.core.report_progress import ReportProgress
 from kvproxy.document_files.document_import import Imported, ImportWish, PagesWish
 from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.document_files.file_sections import MEDIA_TYPE, SUFFIX
-from kvproxy.errors import InvalidRequest, RouteNotFound, UnreadableBody, UnsupportedEncoding
+from kvproxy.errors import InvalidRequest, KVProxyError, RouteNotFound, UnreadableBody, UnsupportedEncoding
 from kvproxy.manifests.trusted_hosts import Jwks, jwks_in
 from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.auth import require
@@ -27,6 +28,8 @@ from kvproxy.server.routes import documents_route
 from kvproxy.wire.kv_documents.document_bodies import publish_result
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from kvproxy.wire.kv_documents.manifest_types import KvImport
+
+logger = logging.getLogger(__name__)
 
 JWKS_HEADER = "x-kvproxy-trusted-jwks"
 """A JWKS in base64url that an operator believes for one file. It needs the scope ``admin``."""
@@ -51,9 +54,16 @@ async def export_document(request: web.Request) -> web.StreamResponse:
     request[STREAMING] = True
     await response.prepare(request)
     if request.method != "HEAD":
-        async for piece in exported.content:
-            for at in range(0, len(piece), _PIECE):
-                await response.write(piece[at : at + _PIECE])
+        try:
+            async for piece in exported.content:
+                for at in range(0, len(piece), _PIECE):
+                    await response.write(piece[at : at + _PIECE])
+        except KVProxyError as e:
+            # The connection ends without the last chunk: a client must not take what it has for the file.
+            logger.warning("the export of %s was cut short: %s", ref, e.message)
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("an export was cut short") from e
     await response.write_eof()
     return response
 

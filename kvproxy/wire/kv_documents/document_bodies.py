@@ -89,9 +89,9 @@ def document_body(info: DocumentInfo) -> DocumentBody:
                 "resident_tokens": f.resident_tokens,
                 "bytes": f.bytes,
                 "tiers": {
-                    "memory": f.residency.memory,
-                    "disk": f.residency.disk,
-                    "objects": f.residency.objects,
+                    "memory": f.tiers.memory,
+                    "disk": f.tiers.disk,
+                    "objects": f.tiers.objects,
                 },
                 "load_ms": round(1000 * f.load_s, 1),
                 "compute_ms": round(1000 * f.compute_s, 1),

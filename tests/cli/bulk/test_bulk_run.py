@@ -11,8 +11,6 @@ from kvproxy.cli.bulk.bulk_run import BulkOptions, BulkResult, BulkRun, read_fil
 from kvproxy.cli.bulk.bulk_sources import BulkSource, plan_sources
 from kvproxy.client import RequestFailed
 from kvproxy.errors import SetupError
-from tests.cli.test_app import call
-from tests.fake_proxy import running
 
 
 class Documents:
@@ -149,21 +147,3 @@ def test_a_source_without_an_id_is_a_failure_and_is_not_read() -> None:
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="cannot be read"):
         read_file(str(tmp_path / "gone"), 10)
-
-
-def test_the_command_publishes_a_folder_and_says_what_became_of_it(folder: Path) -> None:
-    with running() as proxy:
-        arguments = ("publish", str(folder), "--url", proxy.url)
-        status, out, _ = call(*arguments, "--dry-run")
-        assert status == 0 and out.endswith("6 would publish\n") and not proxy.documents
-        status, out, _ = call(*arguments)
-        assert status == 0 and out.endswith("6 published\n") and sorted(proxy.documents)[0] == "t0"
-        (folder / "t0.md").write_bytes(b"\xff\x00")
-        status, out, _ = call(*arguments)
-        assert status == 1 and "5 unchanged, 1 failed" in out and "is not UTF-8 text" in out
-        status, out, _ = call(*arguments, "--json")
-        assert status == 1 and '"outcome": "unchanged"' in out
-        status, _, err = call("publish", "-", "--url", proxy.url)
-        assert status == 2 and "needs --id" in err
-        status, _, err = call("publish", str(folder), str(folder), "--id", "x", "--url", proxy.url)
-        assert status == 2 and "--id names one text" in err

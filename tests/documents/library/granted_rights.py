@@ -24,10 +24,10 @@ class PlannedRights:
         return self.generation
 
     def granted_ids(self, caller: Caller) -> set[str]:
-        return self._named.get(caller.name, set()) | self._named.get("everybody", set())
+        return self._named.get(caller.name, set())
 
-    def opened_ids(self) -> set[str]:
-        return set(self._discounted)
+    def shared_ids(self) -> set[str]:
+        return self._named.get("everybody", set()) | self._discounted
 
     def grant(self, id: str, reader: str, version: int | None = None) -> None:
         self._grants[id, reader] = (version, f"grant-{id}-{reader}")

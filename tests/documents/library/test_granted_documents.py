@@ -77,6 +77,9 @@ def test_a_grant_for_everybody_lets_everybody_in(library: Library, rights: Plann
     rights.grant("manual", "everybody")
     for reader in (BOB, CAROL):
         assert library.resolve(DocumentRef("manual"), reader).document.version == 2
+        assert front(library, TEXT + "More. Why?", reader) == "manual@2" and library.ids(reader) == ["manual"]
+        shared, own = library._granted._consulted(reader)
+        assert (len(shared), len(own)) == (2, 0), "in memory once, and not for each reader"
 
 
 def test_a_grant_that_ended_is_refused_with_its_reason_at_the_next_request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_lookups_equal_a_scan_of_all_texts() -> None:
     source = random.Random(3)
     index: TextPrefixes[str] = TextPrefixes()
     stored: set[str] = set()
-    for step in range(4000):
+    for step in range(1500):
         key = "".join(source.choices("ab", k=source.randrange(1, 9))) * source.choice([1, 1, 20])
         if source.random() < 0.4:
             index.put(key, ())
@@ -89,3 +90,46 @@ def test_a_version_that_becomes_private_is_visible_to_its_owner_only() -> None:
     assert library.find_at_front("The plan. Why?", BOB) is None
     assert library.find_at_front("The plan. Why?", ALICE) is not None
     assert library.find_at_front("The plan. Why?", Caller("x", "tenant:x")) is None
+
+
+def test_no_search_sees_a_text_that_the_caller_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a search follows from the keys of the indexes that it goes through."""
+    library = Library()
+    library.add(known("mine", "A text of Alice's.", owner=ALICE, visibility="private"))
+    library.add(known("his", "A text of Bob's.", owner=BOB, visibility="private"))
+    library.add(known("all", "A text for all.", owner=ALICE))
+    seen: list[str] = []
+    way = TextPrefixes._way
+
+    def spy(index: TextPrefixes[DocumentMatch], text: str, at: int = 0) -> list[Any]:
+        seen.extend(index)
+        return way(index, text, at)
+
+    monkeypatch.setattr(TextPrefixes, "_way", spy)
+    assert library.find_at_front("A text of Alice's. Why?", BOB) is None
+    near = library.nearest("  A text of Alice's. Why?", BOB)
+    assert (
+        near is not None and near.match.known.document.id == "his" and (near.common, near.leading) == (10, 2)
+    )
+    assert set(seen) == {"A text of Bob's.", "A text for all."}
+
+
+def test_the_nearest_of_several_is_the_whole_one_and_then_the_longest_beginning() -> None:
+    library = Library()
+    library.add(known("short", "One beginning."))
+    library.add(known("long", "One beginning. And more."))
+    library.add(known("mine", "One beginning. And more!", visibility="private"))
+    found = [
+        (near.match.known.document.id, near.common)
+        for text in (
+            "One beginning. Or",
+            "One beginning.",
+            "One beginning. And more. Why?",
+            "One beginning. And more! Why?",
+        )
+        if (near := library.nearest(text, ALICE)) is not None
+    ]
+    assert found == [("long", 15), ("short", 14), ("long", 24), ("mine", 24)]
+    part = library.nearest("One beg", ALICE)
+    assert part is not None and part.common == 7
+    assert library.nearest("Another", ALICE) is None and library.nearest("", ALICE) is None

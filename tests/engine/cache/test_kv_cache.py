@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kvproxy.core import PAGE_TOKENS
+from kvproxy.core import PAGE_TOKENS, Kept, KeptPage, Residency
 from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome, pages_for
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
@@ -322,6 +322,27 @@ def test_a_bad_stored_copy_is_forgotten_unless_memory_has_the_page() -> None:
     cache.discard_if_absent(absent)
     assert cache.match(TOKENS, ["b"], 300).tokens == 0
     assert cache.check([]) == []
+
+
+def test_residency_counts_each_page_in_its_nearest_tier() -> None:
+    cache = make_cache(4)
+    nodes = keep(cache, TOKENS[:600], stored=True)
+    pages = tuple(KeptPage(node.key, len(node.token_ids)) for node in nodes)
+    kept = Kept("test", TOKENS[:600], pages, 0, 0.0)
+    far = {nodes[2]}
+
+    def residency() -> Residency:
+        found = cache.residency(kept, ["a"], lambda node: node in far)
+        assert found.tokens == cache.resident(kept.pages, kept.token_ids, ["a"])
+        return found
+
+    assert residency() == Residency(memory=600)
+    held = take(cache, 2)
+    assert residency() == Residency(memory=512, objects=88), "one was free, and the last page gave way"
+    held += take(cache, 1)
+    assert residency() == Residency(memory=256, disk=256, objects=88)
+    assert cache.residency(kept, ["b"], lambda node: False) == Residency()
+    cache.return_pages(held)
 
 
 def test_pages_for_rounds_up() -> None:

@@ -231,6 +231,8 @@ def test_a_known_prefix_is_hashed_and_compared_once() -> None:
     nodes = put(index, "public", LONG)
     known = KnownPrefix(len(LONG), PageKeys())
     asked = (*LONG, 7, 8, 9)
+    short = index.match(asked[:300], ["public"], 300, known=known)
+    assert short.tokens == 300, "keys of a part of it are not kept for the whole"
     hashed.clear()
     for times in (3, 0):
         assert index.match(asked, ["public", "a"], len(asked), known=known).nodes == tuple(nodes)

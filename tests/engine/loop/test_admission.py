@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.core import Sampling
+from kvproxy.core import KnownPrefix, PageKeys, Sampling
 from kvproxy.engine.loop.admission import Limits
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.errors import InvalidRequest
@@ -42,3 +42,16 @@ def test_other_ids_are_refused_by_name(param: str, wrong: int) -> None:
     with pytest.raises(InvalidRequest, match=rf"{wrong} is no token.*0 to 49") as caught:
         LIMITS.check(asked)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("ids", [(50, 1, 2, 3), (1, 2, -1, 3), (1, 2, 3, 50), (1, 2, 3, 4)])
+@pytest.mark.parametrize("known", [0, 2, 4, 9])
+def test_ids_of_a_known_prefix_are_bounded_too(ids: tuple[int, ...], known: int) -> None:
+    asked = job(token_ids=ids, known=KnownPrefix(known, PageKeys()))
+    assert {min(ids), max(ids)} <= set(asked.bounds()) == set(asked.bounds())
+    for _ in range(2):
+        if max(ids) == 50 or min(ids) < 0:
+            with pytest.raises(InvalidRequest):
+                LIMITS.check(asked)
+        else:
+            LIMITS.check(asked)

@@ -21,7 +21,7 @@ def used_pages(rig: EngineHarness) -> list[int]:
 
     def look() -> list[int]:
         pool = rig.cache.pool
-        return [page for page in range(pool.total) if any(pool.read(page))]
+        return [page for page in range(1, pool.total + 1) if any(pool.read(page))]
 
     return rig.on_engine(look)
 

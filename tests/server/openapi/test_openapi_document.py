@@ -22,8 +22,8 @@ from tests.server.doubles import client_of, make_proxy
 from tests.server.markets import BOSS, bearer, market_proxy
 
 DOCUMENT = describe(OPERATIONS, served_name="fake")
-OTHERS_SERVE = {"createEmbedding", "createQuote", "setTerms", "topUp"}
-"""Examples that need an upstream, or a market: tests of their routes send them."""
+OTHERS_SERVE = {"createEmbedding", "createQuote", "promoteDocument", "setTerms", "topUp"}
+"""Examples that need an upstream, a market, or what was learned: tests of their routes send them."""
 WITH_BODY = [o for o in OPERATIONS if o.body is not None and o.id not in OTHERS_SERVE]
 STREAMED = [o for o in WITH_BODY if o.events is not None]
 
@@ -84,7 +84,11 @@ async def test_an_example_works_and_its_answer_is_as_described(operation: Operat
     valid(body["example"], body["schema"])
     async with market_proxy(tmp_path) as market, client_of(market.proxy) as http:
         known = await asyncio.to_thread(market.accounts.create_key, KeyOrder("alice", frozenset({"read"})))
-        path = operation.path.format(tenant="alice", key=known.stored.id)
+        named = {"document": "handbook", "alias": "stable"}
+        path = operation.path.format(tenant="alice", key=known.stored.id, **named)
+        if "{document}" in operation.path:
+            text = {"id": "handbook", "text": "Everyone has 25 days of leave."}
+            assert (await http.post("/kv/v1/documents", json=text, headers=bearer(BOSS[1]))).status == 201
         response = await http.post(path, json=body["example"], headers=bearer(BOSS[1]))
         answer = await response.json()
     told = described(operation)["responses"][str(response.status)]

@@ -35,7 +35,9 @@ async def test_publish_list_get_delete() -> None:
         assert (await publish(http)).status == 200
 
         listed = await (await http.get(DOCUMENTS)).json()
-        assert listed == {"object": "list", "data": [{"object": "kv_document", **info}]}
+        quota = {"versions": 100, "bytes": None, "tokens": None}
+        usage = {"versions": 0, "bytes": 0, "tokens": 0, "quota": quota, "withdrawn": []}
+        assert listed == {"object": "list", "data": [{"object": "kv_document", **info}], "usage": usage}
         for ref in ("law/handbook", "law/handbook@1", "law%2Fhandbook%401"):
             got = await http.get(f"{DOCUMENTS}/{ref}")
             assert await got.json() == listed["data"][0]
@@ -58,6 +60,31 @@ async def test_a_text_that_the_reader_has_is_not_sent_again() -> None:
             response = await http.get(path, headers={"If-None-Match": known})
             assert response.status == status
             assert response.headers["ETag"] == ETAG
+
+
+async def test_what_is_there_may_be_a_condition() -> None:
+    other = {"text": f"{TEXT}More."}
+    async with client_of(make_proxy()) as http:
+        for headers, fields, status in (
+            ({"If-Match": "*"}, {}, 412),
+            ({"If-None-Match": "*"}, {}, 201),
+            ({"If-None-Match": "*"}, other, 412),
+            ({"If-Match": '"x"'}, other, 412),
+            ({"If-Match": f"W/{ETAG}"}, other, 412),
+            ({"If-Match": f'"x", {ETAG}'}, other, 200),
+        ):
+            response = await http.post(
+                DOCUMENTS, json={"id": "law/handbook", "text": TEXT, **fields}, headers=headers
+            )
+            assert response.status == status, (headers, await response.text())
+            if status == 412:
+                assert (await response.json())["error"]["code"] == "precondition_failed"
+        path = f"{DOCUMENTS}/law/handbook"
+        assert (await http.get(path, headers={"If-Match": ETAG})).status == 412
+        assert (await http.delete(path, headers={"If-Match": ETAG})).status == 412
+        now = (await http.get(path)).headers["ETag"]
+        assert (await http.get(path, headers={"If-Match": now})).status == 200
+        assert (await http.delete(path, headers={"If-Match": now})).status == 200
 
 
 async def test_verify_tells_whether_every_framing_is_exact() -> None:
@@ -138,5 +165,5 @@ async def test_faults_name_the_field(body: dict[str, Any], param: str) -> None:
 
 async def test_a_reference_that_names_nothing() -> None:
     async with client_of(make_proxy()) as http:
-        for ref in ("a@0", "a@x", "%20"):
+        for ref in ("a@0", "a@X", "%20"):
             assert (await http.get(f"{DOCUMENTS}/{ref}")).status == 400

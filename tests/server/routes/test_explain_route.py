@@ -114,7 +114,12 @@ async def test_the_dialects_are_told_apart() -> None:
             await eventually(lambda: kept(proxy) == 1)
             question = {"role": "user", "content": "Why?"}
             bodies = [
-                {"model": "fake", "system": text.replace("29", "30"), "max_tokens": 9, "messages": [question]},
+                {
+                    "model": "fake",
+                    "system": text.replace("29", "30"),
+                    "max_tokens": 9,
+                    "messages": [question],
+                },
                 {"model": "fake", "system": text.replace("29", "30"), "messages": [question]},
                 {"model": "fake", "instructions": text.replace("29", "30"), "input": "Why?"},
                 {**dated("Nov 30"), "endpoint": "chat/completions"},

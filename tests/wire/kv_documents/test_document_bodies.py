@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from kvproxy.core.pages import Residency
 from kvproxy.documents.library.document_info import (
     DocumentInfo,
     FramingInfo,
@@ -29,13 +31,18 @@ INFO = DocumentInfo(
     7,
     4,
     1_700_000_000,
-    (FramingInfo("system", 9, 8, 72), FramingInfo("system:lf", 8, 8, 64)),
+    (
+        FramingInfo("system", 9, 8, 72, Residency(8)),
+        FramingInfo("system:lf", 8, 8, 64, Residency(8)),
+    ),
+    expires=1_800_000_000,
+    aliases=("stable",),
     spellings=(SpellingInfo("published", 7, 4, "\n", "d" * 64), SpellingInfo("lf", 6, 3, "", "c" * 64)),
 )
 
 
 def test_every_field_of_a_view_is_written() -> None:
-    plain = {**asdict(INFO), "framings": [asdict(f) for f in INFO.framings]}
+    plain = {**asdict(INFO), "framings": [_framing(f) for f in INFO.framings], "aliases": list(INFO.aliases)}
     plain["spellings"] = [asdict(s) for s in INFO.spellings]
     assert kv_document(INFO) == {"object": "kv_document", **plain}
     assert publish_result(Published(INFO, True, 0.5, computed=256, reused=512)) == {
@@ -47,6 +54,12 @@ def test_every_field_of_a_view_is_written() -> None:
     }
     verification = Verification("law/x@3", "system", True, "", 8, 1, 1, 12, 12, 12, 0.0, 3, 3)
     assert verification_body(verification) == asdict(verification)
+
+
+def _framing(framing: FramingInfo) -> dict[str, Any]:
+    found = asdict(framing)
+    tiers = found.pop("residency")
+    return {**found, "tiers": tiers}
 
 
 def test_it_has_the_types_that_are_described() -> None:

@@ -86,7 +86,7 @@ def test_an_address_keeps_its_host_and_loses_its_password() -> None:
     assert id.startswith("https-/example.com/docs/a.md-") and "secret" not in id
 
 
-@pytest.mark.parametrize("name", ["a/../b", "a//b", "a/", "a/./b", "../a", "a/..@3", "a@0", "a@x", "a@"])
+@pytest.mark.parametrize("name", ["a/../b", "a//b", "a/", "a/./b", "../a", "a/..@3", "a@0", "a@X", "a@"])
 def test_what_no_proxy_publishes_is_no_reference(name: str) -> None:
     assert reference_of(Document("", metadata={KVPROXY_DOCUMENT: name})) is None
 
