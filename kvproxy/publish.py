@@ -37,6 +37,7 @@ from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_quotas import DocumentQuotas, QuotaOf
 from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.document_views import DocumentViews
+from kvproxy.publishing.ending_parts import EndingParts
 from kvproxy.publishing.expiry_clock import ExpiryClock
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
@@ -44,7 +45,7 @@ from kvproxy.publishing.restoration import Restoration
 from kvproxy.publishing.stored_documents import stored_documents
 from kvproxy.publishing.text_preparation import MARGIN as MARGIN
 from kvproxy.publishing.text_preparation import prepare_text
-from kvproxy.publishing.version_endings import EndingParts, VersionEndings
+from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 
@@ -273,6 +274,9 @@ class Publisher:
 
         Raises DocumentNotFound; PermissionDenied where only versions of other publishers are found;
         PreconditionFailed.
+
+        Example:
+            ``await publisher.delete(DocumentRef("handbook", 3), caller)``
         """
         async with self._locks.of(series(ref.id, caller.scope)):
             found = [
