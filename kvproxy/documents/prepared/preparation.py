@@ -38,7 +38,7 @@ class Preparation:
 
     def recipe(self, limit: int) -> str:
         """Return a digest of all inputs of ``prepare`` beside the text."""
-        return f"{__version__} {self._composer.digest} {self._policy} {limit} forms"
+        return f"{__version__} {self._composer.digest} {self._policy} {limit} forms tails"
 
     def prepare(self, text: str, limit: int, token_ids: Sequence[int] | None = None) -> Prepared:
         """Tokenise every spelling of ``text``. ``token_ids``: those of the stripped text, if known.

@@ -24,6 +24,7 @@ from kvproxy.documents.library.document import Document, FramedPrefix, JoinPoint
 from kvproxy.documents.library.known_document import SpelledText
 from kvproxy.documents.library.spelling import normal_forms, spellings
 from kvproxy.documents.prepared.preparation import Prepared
+from kvproxy.documents.prepared.shared_tail import shared_tail
 from kvproxy.store.sqlite.sqlite_read_only import read_only
 
 logger = logging.getLogger(__name__)
@@ -195,13 +196,27 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _encoded(prepared: Prepared) -> bytes:
-    """Encode as a line of JSON, followed by the token ids of all parts as uint32, little-endian."""
+    """Encode as a line of JSON, followed by token ids as uint32, little-endian: those of each spelling, and of each
+    prefix as far as they are not its spelling's own."""
     tokens = array("I")
+    of_spelling = {other.name: other.tokenized for other in prepared.others}
     distinct = {t.key: t for t in (prepared.tokenized, *(other.tokenized for other in prepared.others))}
 
     def count(ids: Sequence[int]) -> int:
         tokens.extend(ids)
         return len(ids)
+
+    def prefix(framed: FramedPrefix) -> list[Any]:
+        own = of_spelling.get(framed.spelling, prepared.tokenized)
+        tail = shared_tail(framed.token_ids, own.token_ids)
+        return [
+            framed.framing,
+            framed.spelling,
+            own.key,
+            count(framed.token_ids[: tail.head]),
+            tail.token,
+            tail.count,
+        ]
 
     head = {
         "tokenized": [
@@ -216,7 +231,7 @@ def _encoded(prepared: Prepared) -> bytes:
             for t in distinct.values()
         ],
         "others": [[other.name, other.tokenized.key] for other in prepared.others],
-        "prefixes": [[p.framing, p.spelling, count(p.token_ids)] for p in prepared.prefixes],
+        "prefixes": [prefix(framed) for framed in prepared.prefixes],
     }
     return json.dumps(head).encode() + b"\n" + tokens.tobytes()
 
@@ -230,10 +245,11 @@ class _SharedIds:
 
     def of(self, tokens: array[int]) -> tuple[int, ...]:
         """Return these ids. The largest is a tokenizer's, some hundred thousand at most."""
-        most = max(tokens, default=0)
-        if most >= len(self._ids):
-            self._ids = [*self._ids, *range(len(self._ids), most + 1)]
-        return tuple(map(self._ids.__getitem__, tokens))
+        try:
+            return tuple(map(self._ids.__getitem__, tokens))
+        except IndexError:
+            self._ids = [*self._ids, *range(len(self._ids), max(tokens) + 1)]
+            return tuple(map(self._ids.__getitem__, tokens))
 
 
 def _decoded(data: bytes, text: str, shared: _SharedIds) -> Prepared | None:
@@ -257,7 +273,8 @@ def _decoded(data: bytes, text: str, shared: _SharedIds) -> Prepared | None:
         ids, places = take(count), tuple(JoinPoint(character, token) for character, token in entries)
         tokenized[key] = TokenizedDocument(cores[key], key, ids, places, lead, cut, cut_token)
     prefixes = tuple(
-        FramedPrefix(framing, take(count), spelling) for framing, spelling, count in head["prefixes"]
+        FramedPrefix(framing, take(count) + tokenized[key].token_ids[token : token + more], spelling)
+        for framing, spelling, key, count, token, more in head["prefixes"]
     )
     spelled = tuple(
         SpelledText(name, texts[name], tokenized[key]) for name, key in head["others"] if name in texts
