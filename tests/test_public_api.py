@@ -24,10 +24,11 @@ ERRORS = sorted(
 
 CLIENT = {
     "publish": "document text visibility pinned price licence ttl_s progress",
-    "documents": "",
+    "documents": "learned tenant",
     "document": "ref text",
     "delete": "ref",
     "ask": "question documents instructions model max_tokens temperature",
+    "explain": "request against previous",
     "verify": "ref tokens progress",
     "served": "model",
     "manage": "method path body",
@@ -46,6 +47,13 @@ CLIENT = {
     "set_alias": "document alias version",
     "delete_alias": "document alias",
     "usage": "",
+    "pin": "ref partial",
+    "unpin": "ref",
+    "warm": "ref progress",
+    "promote": "ref document visibility tenant",
+    "manifest": "ref",
+    "export_document": "ref file progress",
+    "import_document": "file document visibility pages pinned jwks progress",
     "close": "",
 }
 """The client's calls and their parameters: a change here is a change for users, and belongs in the changelog."""

@@ -7,7 +7,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,16 @@ _SETTLED_S = 600.0
 
 
 def bench_tiers(
-    form: PageForm, *, pages: int = 8, address: ObjectAddress | None = None, repeats: int = 3
+    form: PageForm,
+    *,
+    pages: int = 8,
+    url: str | None = None,
+    options: Mapping[str, str] | None = None,
+    repeats: int = 3,
 ) -> dict[str, Any]:
-    """Write and read ``pages`` pages in local files and in an object store, a folder without ``address``.
+    """Write and read ``pages`` pages in local files and in an object store; without ``url`` in a folder.
 
-    ``address`` gets objects of a fingerprint of their own, which are deleted at the end. Times are medians in seconds
+    The store gets objects of a fingerprint of their own, which are deleted at the end. Times are medians in seconds
     for a page, of the wall clock and of this process's processors.
 
     Example: ``bench_tiers(FORMS["qwen3-4b"], pages=4)["rows"]``
@@ -43,7 +48,7 @@ def bench_tiers(
     payload = os.urandom(form.payload_bytes(len(_IDS)))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="kvproxy-tiers-") as folder:
-        place = address or ObjectAddress(f"file://{folder}/objects")
+        place = ObjectAddress(url or f"file://{folder}/objects", options or {}, timeout_s=60.0)
         for sealed in (False, True):
             for repeat in range(repeats):
                 run = _Run(Path(folder) / f"{sealed}-{repeat}", place, form, sealed=sealed)

@@ -50,6 +50,14 @@ class BadPage:
     largest_difference: float
     """Of any component of a key or value; NaN when there is one that is no number."""
 
+    @property
+    def note(self) -> str:
+        """The fault in words, for the document's views and the log."""
+        return (
+            f"page {self.index} differs from a prefill from position {self.position} on, "
+            f"by up to {self.largest_difference:.6g}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Recheck:

@@ -11,7 +11,6 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.document_files.staged_pages import PagesToCheck
 from kvproxy.errors import DocumentNotFound, HitLost, KVProxyError, Overloaded
-from kvproxy.exactness.audit import note_of
 from kvproxy.publish import Publisher
 
 logger = logging.getLogger(__name__)
@@ -88,9 +87,9 @@ class LaterChecks:
                 except Overloaded:
                     await asyncio.sleep(PAUSE_S)
             if found.bad is not None:
-                logger.error("%s was imported with a wrong page: %s", rest.ref, note_of(found.bad))
+                logger.error("%s was imported with a wrong page: %s", rest.ref, found.bad.note)
                 owners = self._publisher.quarantine.owners([found.bad])
-                await self._publisher.quarantine.confine({ref: note_of(page) for ref, page in owners.items()})
+                await self._publisher.quarantine.confine({ref: page.note for ref, page in owners.items()})
                 return
         manifests = self._publisher.manifests
         if manifests is not None:

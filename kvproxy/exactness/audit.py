@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from kvproxy.backends.base import Audit, BadPage
+from kvproxy.backends.base import Audit
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.errors import KVProxyError, Overloaded
@@ -130,7 +130,7 @@ class Auditor:
                 "no hit is claimed exact until the next start; measure the difference with `kvproxy verify`"
             )
             return
-        notes = {ref: note_of(page) for ref, page in self._quarantine.owners(audit.bad_pages).items()}
+        notes = {ref: page.note for ref, page in self._quarantine.owners(audit.bad_pages).items()}
         published = [d.document for d in hit.generation.prompt.documents[:1] if d.scope is not None]
         if not audit.bad_pages and published:
             # Its pages have left memory since, so the bad one among them cannot be named.
@@ -161,14 +161,6 @@ def _log_difference(hit: ServedHit, audit: Audit) -> None:
         audit.largest_difference,
         audit.equal_tokens + 1,
         audit.tokens,
-    )
-
-
-def note_of(page: BadPage) -> str:
-    """Describe a bad page for the document's views and the log."""
-    return (
-        f"page {page.index} differs from a prefill from position {page.position} on, "
-        f"by up to {page.largest_difference:.6g}"
     )
 
 

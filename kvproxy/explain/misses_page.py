@@ -17,7 +17,9 @@ what differed:
 The first word is the reason, what was looked up and not found; the cause is what differed from the nearest text that
 the caller may know of. It is looked for on a thread, while the prompt is computed, and left out of the header where it
 was not known at the first token; `kvproxy watch`, `GET /kv/v1/requests` and `kvproxy_misses_total{reason,cause}` in
-`/metrics` have it then too. Under a flood of misses some are not compared: `unknown`.
+`/metrics` have it then too. Under a flood of misses some are not compared: `unknown`. `kvproxy bench explain TEXT`
+measures what it costs: about a millisecond of that thread for a prompt of any length, where composing the prompt costs
+6 ms (2,255 tokens) to 20 ms (6,617 tokens); the first token waits for it 0.5 ms at most.
 
 To see the difference itself, save the request that a client sends and ask; nothing is sent to the model, and nothing is
 charged or kept:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvproxy.core import MissCause
 
@@ -100,6 +100,8 @@ def volatile_words(text: str) -> Iterator[VolatileWord]:
             yield VolatileWord(MissCause.UUID, match.start("value"), match.end("value"))
 
 
+_AROUND = 160
+"""Characters on either side of a difference in which its word is looked for."""
 _LONG_NUMBER = 9
 """Digits from which a labelled number is an id and counts nothing."""
 
@@ -110,7 +112,13 @@ def volatile_at(text: str, position: int) -> list[VolatileWord]:
     Example:
         ``volatile_at("Today is 2026-11-30.", 18)[0].cause is MissCause.TIMESTAMP``
     """
-    return [word for word in volatile_words(text) if word.start <= position <= word.end]
+    # No word is longer than half of this, but for a client's header, whose line is looked up by itself.
+    start, end = max(0, position - _AROUND), position + _AROUND
+    around = text[start:end]
+    line = text[text.rfind("\n", 0, position) + 1 : position]
+    found = [VolatileWord(MissCause.UUID, position, position)] if _CLIENT_HEADER.match(line) else []
+    words = (replace(word, start=start + word.start, end=start + word.end) for word in volatile_words(around))
+    return found + [word for word in words if word.start <= position <= word.end]
 
 
 def number_at(text: str, position: int) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Opens the database that everything durable but pages and responses lives in: the first component of a stack."""
+"""Opens the database that everything durable but pages and responses lives in, under the lock of the store's folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def open_database(config: Config) -> AsyncIterator[Database]:
     """Open and migrate the database of ``database.url``, or the file in the store's folder. Raises SetupError.
 
     Example:
-        ``async with open_database(config) as database, open_stores(config, model, database) as stores: ...``
+        ``async with open_database(config) as database, open_market(config, host, database) as market: ...``
     """
     path = Database.file(config.database.url, config.store.path)
     if path is not None:

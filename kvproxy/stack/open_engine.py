@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
+from kvproxy.stack.open_database import open_database
 from kvproxy.stack.open_pages import OpenPages, open_pages, wait_for_names
 from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.page_packing import PagePacking
@@ -54,6 +55,7 @@ class OpenStores:
     """The open files under ``store.path``."""
 
     pages: OpenPages
+    database: Database
     spill: SpillFolder | None
     responses: ResponseStore
     registry: Registry
@@ -95,17 +97,20 @@ async def open_model(settings: ModelSettings, folder: ModelFolder) -> AsyncItera
 
 
 @asynccontextmanager
-async def open_stores(config: Config, model: LoadedModel, database: Database) -> AsyncIterator[OpenStores]:
-    """Open page store, spill folder, stored responses, and the registry in ``database``; drop the pages of no
-    document.
+async def open_stores(config: Config, model: LoadedModel) -> AsyncIterator[OpenStores]:
+    """Open page store, database with the registry, spill folder and stored responses; drop the pages of no document.
+
+    The page store comes first: it holds the lock of the folder, without which no other process's database may be
+    looked into for damage.
 
     Example:
-        ``async with open_stores(config, model, database) as stores: entries = stores.registry.load()``
+        ``async with open_stores(config, model) as stores: entries = stores.registry.load()``
     """
     path, fingerprint = config.store.path, model.weights.fingerprint
-    with ExitStack() as life:
+    async with AsyncExitStack() as life:
         form = model.weights.page_shape.form
         pages = life.enter_context(open_pages(config.store, fingerprint, form, model.weights.first_layer()))
+        database = await life.enter_async_context(open_database(config))
         await asyncio.to_thread(wait_for_names, pages)
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)
@@ -116,7 +121,7 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
         )
         registry = await asyncio.to_thread(open_registry, database, path)
         await asyncio.to_thread(_assign_pages, pages, registry)
-        yield OpenStores(pages, spill, responses, registry, path / "prepared.sqlite3")
+        yield OpenStores(pages, database, spill, responses, registry, path / "prepared.sqlite3")
 
 
 @asynccontextmanager

@@ -22,7 +22,6 @@ from kvproxy.stack.background import open_background, trim_memory, warm_up
 from kvproxy.stack.figures import collect_figures
 from kvproxy.stack.open_backends import open_backends
 from kvproxy.stack.open_catalog import OpenCatalog, make_catalog
-from kvproxy.stack.open_database import open_database
 from kvproxy.stack.open_documents import (
     ExactnessChecks,
     PublishedDocuments,
@@ -69,11 +68,10 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
     """Open every component from the configuration and a resolved model folder; close all in reverse."""
     async with AsyncExitStack() as life:
         model = await life.enter_async_context(open_model(config.model, folder))
-        database = await life.enter_async_context(open_database(config))
-        stores = await life.enter_async_context(open_stores(config, model, database))
+        stores = await life.enter_async_context(open_stores(config, model))
         engine = await life.enter_async_context(open_engine(config, model, stores))
         host = host_of(config, model.weights.fingerprint, engine.local.info.max_context)
-        market = await life.enter_async_context(open_market(config, host, database))
+        market = await life.enter_async_context(open_market(config, host, stores.database))
         documents = await life.enter_async_context(
             open_documents(
                 config.documents,

@@ -31,7 +31,7 @@ _STORE_NAMES = (
     "responses",
     "spill",
     "objects-deletes",
-    "documents.sqlite3",
+    "documents.",
     "prepared.sqlite3",
     "kvproxy.sqlite3",
     "keys.secret",

@@ -22,7 +22,7 @@ from kvproxy.manifests.manifest_claims import parse_manifest
 from kvproxy.receipts.canonical_jws import verify_claims
 from kvproxy.store.disk import page_name
 from kvproxy.store.inspection import Inspected, inspect_pages, inspect_responses
-from kvproxy.store.page_record import VERSION, PageRecord
+from kvproxy.store.page_record import PageRecord
 from kvproxy.store.store_folder import ASIDE, page_files
 from kvproxy.upkeep.registry_snapshot import RegistrySnapshot
 from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart, joined, of_lines
@@ -177,17 +177,13 @@ def _differing(
         for index, page in enumerate(framing.pages):
             key = stored_key(bytes.fromhex(page.key), scope)
             header = headers.get(key)
-            if header is None or page.digest is None or page.codec or header.codec or _incomparable(header):
+            if header is None or page.digest is None or page.codec or header.codec or header.sealed:
                 continue
             if header.fingerprint == manifest.engine.fingerprint and header.digest.hex() != page.digest:
                 where = f"number {index} of {ref} ({framing.name})"
                 what = f"page {key.hex()[:16]}, {where}, is not what its manifest signs"
                 faults.append(StoreFault(StorePart.PAGES, what, "drop and recompute", key))
     return faults
-
-
-def _incomparable(header: PageRecord) -> bool:
-    return header.sealed or header.version != VERSION
 
 
 def _prepared(path: Path) -> StoreCheck:

@@ -9,13 +9,11 @@ import pytest
 from kvproxy.bench.tiers_bench import bench_tiers
 from kvproxy.bench.tiers_table import print_tiers
 from kvproxy.core.page_form import PageForm
-from kvproxy.objects.object_address import ObjectAddress
 
 
 def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     form = PageForm(layers=2, kv_heads=1, head_dim=8, dtype="float32")
-    address = ObjectAddress(f"file://{tmp_path}/objects")
-    result = bench_tiers(form, pages=3, address=address, repeats=2)
+    result = bench_tiers(form, pages=3, url=f"file://{tmp_path}/objects", repeats=2)
     assert (result["pages"], result["page_bytes"]) == (3, form.payload_bytes(256))
     assert len(result["rows"]) == 12 and all(row["wall_s"] > 0 for row in result["rows"])
     assert not list(tmp_path.rglob("*.page"))

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from kvproxy.cli.account_database import configured_accounts
 from kvproxy.cli.app import app
+from kvproxy.core.document_quota import DocumentQuota
 
 
 def tenants(folder: Path, *arguments: str) -> Result:
@@ -35,6 +37,23 @@ def test_a_tenant_is_made_limited_and_closed(tmp_path: Path) -> None:
     assert tenant(tmp_path, "alice")["closed"] is None
 
 
+def test_a_tenant_has_a_quota_of_its_own(tmp_path: Path) -> None:
+    def quota() -> DocumentQuota | None:
+        with configured_accounts(None, tmp_path) as (_, accounts):
+            return accounts.quota("anonymous")
+
+    assert quota() is None
+    for text, own in (
+        ("versions=100,bytes=1GiB", DocumentQuota(100, 2**30)),
+        ("tokens=5", DocumentQuota(tokens=5)),
+        ("none", DocumentQuota()),
+        ("default", None),
+    ):
+        done = tenants(tmp_path, "limit", "anonymous", "--quota", text)
+        assert done.exit_code == 0, done.output
+        assert quota() == own
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -44,6 +63,9 @@ def test_a_tenant_is_made_limited_and_closed(tmp_path: Path) -> None:
         (("limit", "nobody", "--close"), "There is no tenant 'nobody'"),
         (("limit", "anonymous"), "nothing to set"),
         (("limit", "anonymous", "--tokens", "5"), "say for which --period"),
+        (("limit", "anonymous", "--quota", "much"), "is no quota"),
+        (("limit", "anonymous", "--quota", "bytes=x"), "write a size like"),
+        (("limit", "nobody", "--quota", "none"), "There is no tenant 'nobody'"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:

@@ -31,7 +31,7 @@ def damage(store: Path) -> None:
         page = store / "pages" / page_name(entry.framings[0].kept.pages[0].key)
     flip(page, page.stat().st_size // 2)
     for path, what in (
-        ("documents.sqlite3", TEXTS["registry"]),
+        ("kvproxy.sqlite3", TEXTS["registry"]),
         ("responses/cache.db", "The second question"),
     ):
         flip(store / path, (store / path).read_bytes().index(what.encode()[:16]) + 5)
@@ -66,7 +66,7 @@ def test_three_damaged_files_cost_what_was_in_them(smollm2: Path, tmp_path: Path
             again = client.http.post("/kv/v1/documents", json={"id": "registry", "text": TEXTS["registry"]})
             assert again.json()["info"]["version"] == 2, "the number is not used again"
         for line in (
-            "2 document versions recovered, the file set aside in",
+            "2 damaged rows are lost; set aside in",
             "registry@1 is not served: the text does not match its ETag",
             f"response {second.id} is damaged and not served",
         ):

@@ -60,7 +60,7 @@ def test_an_empty_folder_is_taken_as_it_is_and_a_store_stays_one(tmp_path: Path)
 
 def test_what_a_store_left_behind_is_no_other_thing(tmp_path: Path) -> None:
     """To start anew, one moves the registry and the pages away, and need not know the other files."""
-    for name in ("prepared.sqlite3", "prepared.sqlite3-wal", "documents.sqlite3.damaged-1", "spill"):
+    for name in ("prepared.sqlite3", "prepared.sqlite3-wal", "documents.damaged-1", "spill"):
         (tmp_path / name).touch()
     PageStore(tmp_path, max_size=2**20, fingerprint="f").close()
 

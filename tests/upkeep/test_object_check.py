@@ -8,6 +8,7 @@ import pytest
 
 from kvproxy.objects.object_address import ObjectAddress
 from kvproxy.objects.object_pages import ObjectPages
+from kvproxy.objects.object_results import ObjectsUnavailable
 from kvproxy.objects.object_store import ObjectStore
 from kvproxy.upkeep.object_check import check_objects
 from kvproxy.upkeep.registry_snapshot import RegistrySnapshot, read_file_snapshot
@@ -60,12 +61,10 @@ def test_a_damaged_object_is_found_by_reading_it(
 def test_a_store_that_does_not_answer_is_a_note(
     objects: tuple[ObjectStore, RegistrySnapshot, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvproxy.objects.object_store import ObjectsUnavailable
-
     store, registry, _ = objects
 
     def silent(prefix: str) -> object:
-        raise ObjectsUnavailable("no answer")
+        raise ObjectsUnavailable("no answer", "no answer", retry_after_s=1)
 
     monkeypatch.setattr(store, "names", silent)
     found = check_objects(store, registry, deep=True)

@@ -26,13 +26,11 @@ def bench_tiers_command(
     """Write and read pages in files and in an object store, plain and encrypted, beside moving their bytes alone."""
     from kvproxy.bench.tiers_bench import FORMS, bench_tiers
     from kvproxy.bench.tiers_table import print_tiers
-    from kvproxy.objects.object_address import ObjectAddress
 
     if shape not in FORMS:
         raise typer.BadParameter(f"{shape}: there are {', '.join(FORMS)}", param_hint="--shape")
     options = dict(entry.partition("=")[::2] for entry in option or ())
-    address = None if url is None else ObjectAddress(url, options, timeout_s=60.0)
-    result = bench_tiers(FORMS[shape], pages=pages, address=address, repeats=repeats)
+    result = bench_tiers(FORMS[shape], pages=pages, url=url, options=options, repeats=repeats)
     if as_json:
         typer.echo(json.dumps(result))
     else:

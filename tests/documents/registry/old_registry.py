@@ -52,6 +52,10 @@ class OldRegistry:
             for framing in framings:
                 self._db.execute(KEPT.insert, sealed(KEPT, kept_row(ref, framing.framing, framing.kept)))
 
+    def number(self, name: str, last: int) -> None:
+        """Note the highest number of a name that was ever used."""
+        self._db.execute(IDS.insert.replace("INSERT", "INSERT OR REPLACE"), sealed(IDS, (name, last)))
+
     def quarantine(self, ref: DocumentRef, note: str) -> None:
         self._db.execute(QUARANTINED.insert, sealed(QUARANTINED, (ref.name, ref.version, note)))
 
