@@ -115,8 +115,6 @@ ALLOWED: dict[str, set[str]] = {
         *("settings", "stack", "store", "tariffs", "terminal", "upkeep", "wire"),
     },
     "document_files": {
-        *("backends.base", "documents", "engine.cache", "manifests", "publish"),
-        *("publishing", "receipts", "store"),
         *("backends.base", "documents", "engine.cache", "manifests", "publish", "publishing"),
         *("receipts", "store"),
     },
