@@ -38,8 +38,8 @@ def test_it_names_every_setting() -> None:
 def test_the_commented_examples_are_valid_too() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     text = text.replace("api_keys: [] ", "api_keys:").replace("upstreams: [] ", "upstreams:")
-    text = text.replace("fallbacks: {} ", "fallbacks:").replace("aliases: {} ", "aliases:")
     text = text.replace("trusted_hosts: [] ", "trusted_hosts:")
+    text = text.replace("fallbacks: {} ", "fallbacks:").replace("aliases: {} ", "aliases:")
     lines = [
         line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line
         for line in text.splitlines()[2:]
