@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from kvproxy.backends.embedded.kept_pages import add_stored_pages, discard_pages, tokens_in_memory
 from kvproxy.core import PAGE_TOKENS, PUBLIC, Kept, KeptPage
-from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache, take
+from tests.engine.cache.small_cache import TOKENS, keep, make_cache, take
 
 LENGTH = 2 * PAGE_TOKENS + 40
 
