@@ -38,6 +38,7 @@ def test_it_names_every_setting() -> None:
 def test_the_commented_examples_are_valid_too() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     text = text.replace("api_keys: [] ", "api_keys:").replace("upstreams: [] ", "upstreams:")
+    text = text.replace("trusted_hosts: [] ", "trusted_hosts:")
     text = text.replace("fallbacks: {} ", "fallbacks:").replace("aliases: {} ", "aliases:")
     lines = [
         line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line
@@ -47,5 +48,6 @@ def test_the_commented_examples_are_valid_too() -> None:
     config = Config.model_validate(data)
     assert [u.name for u in config.upstreams] == ["gpt-4o-mini", "big-qwen", "raw-qwen"]
     assert [k.name for k in config.server.api_keys] == ["alice", "gateway", "clinic", "boss"]
+    assert [host.name for host in config.documents.trusted_hosts] == ["kv.example"]
     assert config.fallbacks == {"qwen3-4b": ("big-qwen",)}
     assert config.aliases == {"claude-*": "qwen3-4b", "gpt-*": "qwen3-4b", "small": "gpt-4o-mini"}
