@@ -1,100 +1,18 @@
-"""The client's calls about requests: why one would miss, and those that have ended, as they end."""
+"""``Client.explain`` sends the request's own fields, and the question beside them."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
+from kvproxy import Client
+from tests.fake_proxy import running
+from tests.terminal.test_explanation_text import TOLD
 
-import pytest
-
-from kvproxy.client import Client, RequestFailed
-from kvproxy.explain.explaining_thread import ExplainingThread
-from tests.server.doubles import Proxy, ask, client_of, eventually, make_proxy
-
-CHAT = "/v1/chat/completions"
-KEYS = (("ann", "key-of-ann-0123456789"),)
-RULES = "You are a careful assistant. Answer in English, name your sources, and be brief.\n" * 5
+BODY = {"messages": [{"role": "user", "content": "q"}]}
 
 
-def dated(day: str) -> dict[str, Any]:
-    messages = [
-        {"role": "system", "content": f"Today is {day}.\n{RULES}"},
-        {"role": "user", "content": "Why?"},
-    ]
-    return {"model": "fake", "messages": messages}
-
-
-def kept(proxy: Proxy) -> int:
-    assert proxy.components.reporter is not None
-    previous = proxy.components.reporter.explainer.previous
-    assert previous is not None
-    return len(previous)
-
-
-async def test_a_miss_is_explained_by_an_earlier_request_or_by_a_document() -> None:
-    proxy = make_proxy()
-    assert proxy.components.reporter is not None
-    with ExplainingThread(proxy.components.reporter.explainer) as thread:
-        proxy.components.pipeline.explaining = thread
-        async with client_of(proxy) as http:
-            published = await http.post("/kv/v1/documents", json={"id": "rules", "text": RULES})
-            assert published.status == 201
-            assert (await http.post(CHAT, json=dated("Nov 29"))).status == 200
-            await eventually(lambda: kept(proxy) == 1)
-
-            def work() -> None:
-                request = dated("Nov 30")
-                with Client(str(http.make_url("/"))) as client:
-                    told = client.explain(request, previous=True)
-                    assert (told["outcome"], told["cause"]) == ("miss", "timestamp")
-                    assert told["compared"]["kind"] == "request"
-                    assert client.explain(request, against="rules")["compared"]["kind"] == "document"
-                    with pytest.raises(RequestFailed) as caught:
-                        client.explain(request, against="rules", previous=True)
-                    assert (caught.value.http_status, caught.value.param) == (400, "against")
-                    with pytest.raises(RequestFailed) as caught:
-                        client.explain(request, against="nothing")
-                    assert caught.value.http_status == 404
-                assert request == dated("Nov 30"), "the caller's object stays as it was"
-
-            await asyncio.to_thread(work)
-            assert len(proxy.backend.generations) == 1, "nothing was served"
-
-
-async def test_requests_are_told_as_they_end() -> None:
-    async with client_of(make_proxy()) as http:
-        url = str(http.make_url("/"))
-        for text in ("x" * 300, "y" * 300):
-            assert (await http.post(CHAT, json=ask(text))).status == 200
-
-        with Client(url) as client:
-            entries = client.requests(last=1)
-            first = await asyncio.to_thread(next, entries)
-            assert (first["outcome"], first["cached_tokens"]) == ("miss", 0), "the newest one alone"
-            assert (await http.post(CHAT, json=ask("y" * 300))).status == 200
-            assert (await asyncio.to_thread(next, entries))["outcome"] == "hit"
-            await asyncio.to_thread(entries.close)
-
-
-async def test_a_refusal_is_told_in_the_proxys_words() -> None:
-    async with client_of(make_proxy(api_keys=KEYS)) as http:
-        url = str(http.make_url("/"))
-
-        def work() -> None:
-            with Client(url) as client, pytest.raises(RequestFailed) as caught:
-                next(client.requests(last=1))
-            assert caught.value.http_status == 401
-            with Client(url, KEYS[0][1]) as client, pytest.raises(RequestFailed) as caught:
-                next(client.requests(last=-1))
-            assert (caught.value.http_status, caught.value.param) == (400, "last")
-
-        await asyncio.to_thread(work)
-
-
-def test_a_proxy_that_is_not_there_is_told() -> None:
-    with (
-        Client("http://127.0.0.1:9") as client,
-        pytest.raises(RequestFailed, match="no proxy answers") as caught,
-    ):
-        next(client.requests(last=1))
-    assert caught.value.http_status == 502
+def test_a_request_is_explained() -> None:
+    with running() as proxy, Client(proxy.url) as client:
+        proxy.explanation = TOLD
+        assert client.explain(BODY) == TOLD
+        client.explain(BODY, against="handbook@3")
+        client.explain(BODY, previous=True)
+    assert proxy.explained == [BODY, {**BODY, "against": "handbook@3"}, {**BODY, "previous": True}]

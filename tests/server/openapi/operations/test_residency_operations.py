@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kvproxy.core import DEFAULT_PERMISSIONS
+from kvproxy.errors import CannotFit
 from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operation import Operation
 from kvproxy.server.openapi.operations.residency_operations import RESIDENCY
@@ -89,5 +90,6 @@ async def test_what_does_not_fit_is_the_documented_error() -> None:
         assert (await http.post(f"{DOCUMENTS}/one/pin")).status == 200
         response = await http.post(f"{DOCUMENTS}/two/pin")
         code = (await response.json())["error"]["code"]
-    answer = documented(RESIDENCY[0])["responses"][str(response.status)]
-    assert (response.status, code) == (400, "cannot_fit") and f"`{code}`" in answer["description"]
+    pin = documented(RESIDENCY[0])
+    assert (response.status, code) == (400, CannotFit.code)
+    assert f"`{code}`" in pin["responses"]["400"]["description"] and f"400 `{code}`" in pin["description"]

@@ -43,7 +43,7 @@ async def test_the_documented_example_is_answered_as_documented(operation: Opera
         response = await http.request(operation.method, path_of(operation), json=operation.example)
         answer = documented(operation)["responses"][str(response.status)]
         assert response.status == 200
-        assert set(answer["headers"]) <= set(response.headers) | {"x-request-id"}
+        assert all(name in response.headers for name in answer["headers"])
         assert ("ETag" in response.headers) == ("ETag" in answer["headers"])
 
 
