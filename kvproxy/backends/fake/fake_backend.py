@@ -9,7 +9,6 @@ answer goes.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -29,17 +28,16 @@ from kvproxy.backends.fake.fake_answers import (
     ANSWER_WORDS,
     answer_to,
     comparison,
-    constrained_answer,
     cut,
     drafted,
     kept_until,
     logprobs_of,
     not_enforced,
     retained,
-    words_of,
 )
 from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.backends.fake.fake_prefixes import FakePrefixes, pages_of
+from kvproxy.backends.fake.planned_answers import PlannedAnswers
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Residency, stored_key
 from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
@@ -50,7 +48,7 @@ __all__ = ["ANSWER_WORDS", "FakeBackend", "FakeMisses", "answer_to"]
 _Tokens = tuple[int, ...]
 
 
-class FakeBackend:
+class FakeBackend(PlannedAnswers):
     """A :class:`LocalBackend` without a model. ``disk`` survives it: give the same set to the next one for a restart.
 
     ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
@@ -69,6 +67,7 @@ class FakeBackend:
         token_delay_s: float = 0.0,
         places: int = 2**20,
     ) -> None:
+        super().__init__()
         self.info = EngineInfo(
             model=model,
             max_context=max_context,
@@ -94,11 +93,6 @@ class FakeBackend:
         """Of generations that run together, shared between callers as the engine's are."""
         self.holds = 0
         """Lookups with an open block."""
-        self._failures: deque[tuple[BaseException, int]] = deque()
-        self._answers: deque[str] = deque()
-        self.scripted: Callable[[Generation], str | None] | None = None
-        """A function that chooses the answers of generations that ``say_next`` did not plan, for clients in other
-        processes. None of it: the usual answer."""
 
     @property
     def disk(self) -> set[bytes]:
@@ -109,14 +103,6 @@ class FakeBackend:
     def pinned(self) -> dict[tuple[str, tuple[int, ...]], int]:
         """Pages of each prefix that is pinned, by scope and token ids."""
         return self._prefixes.pinned
-
-    def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
-        """Make the next generation or ``keep`` raise ``error``: before Started, or after so many words."""
-        self._failures.append((error, after_words))
-
-    def say_next(self, text: str) -> None:
-        """Make the next generation say ``text``, raw as a model would, think blocks and tool calls included."""
-        self._answers.append(text)
 
     def evict(self) -> None:
         """Forget all pages in memory, remembering that they were there."""
@@ -159,10 +145,10 @@ class FakeBackend:
         self.running.add(generation.request_id)
         ended = False
         try:
-            error, after = self._failures.popleft() if self._failures else (None, -1)
+            error, after = self.next_failure()
             if error is not None and after < 0:
                 raise error
-            left_out = not_enforced(generation.constraint, answered=bool(self._answers))
+            left_out = not_enforced(generation.constraint, answered=self.planned)
             cached = await self._prefill(generation)
             prompt_tokens = len(generation.prompt.token_ids)
             written = max(0, min(prompt_tokens, kept_until(generation)) - cached)
@@ -176,7 +162,7 @@ class FakeBackend:
                 left_out=left_out,
                 retained=retained(generation),
             )
-            words, reason = cut(self._words(generation), generation)
+            words, reason = cut(self.words(generation), generation)
             for said, word in enumerate(words):
                 if error is not None and said == after:
                     raise error
@@ -202,8 +188,9 @@ class FakeBackend:
 
         Example: ``kept = await backend.keep(token_ids, PUBLIC)``
         """
-        if self._failures:
-            raise self._failures.popleft()[0]
+        error, _ = self.next_failure()
+        if error is not None:
+            raise error
         if len(token_ids) >= self.info.max_context:
             raise ContextTooLong(
                 limit=self.info.max_context, prompt_tokens=len(token_ids), completion_tokens=1
@@ -304,17 +291,6 @@ class FakeBackend:
             bad = BadPage(scope, kept.pages[at].key, at, at * PAGE_TOKENS, self.difference)
             return Recheck(1, kept.pages[at].tokens, bad)
         return Recheck(len(indices), sum(kept.pages[at].tokens for at in indices), None)
-
-    def _words(self, generation: Generation) -> list[str]:
-        if self._answers:
-            return words_of(self._answers.popleft())
-        if self.scripted is not None and (text := self.scripted(generation)) is not None:
-            return words_of(text)
-        if generation.constraint is not None:
-            text = constrained_answer(generation.constraint)
-            if text is not None:
-                return words_of(text)
-        return answer_to(generation.prompt.token_ids)
 
     async def _prefill(self, generation: Generation) -> int:
         """Positions taken from pages. Keeps the prompt for its caller, published framings for their scope."""
