@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -71,6 +72,7 @@ async def test_requests_are_told_as_they_end() -> None:
             assert (await http.post(CHAT, json=ask("y" * 300))).status == 200
             second = await asyncio.to_thread(next, entries)
             assert (second["outcome"], second["prompt_tokens"]) == ("hit", first["prompt_tokens"])
+            assert isinstance(entries, Generator)
             await asyncio.to_thread(entries.close)
 
 

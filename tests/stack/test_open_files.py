@@ -156,7 +156,7 @@ async def test_another_host_is_believed_where_the_settings_name_it(
         await taken_in(exchange(stack, trusted_hosts=other), exported.file, id="other")
 
 
-@pytest.mark.parametrize(("share", "checked"), [(1.0, 6), (0.2, 2)])
+@pytest.mark.parametrize(("share", "checked"), [(1.0, 6), (0.2, 4)])
 async def test_the_settings_say_how_much_of_an_import_is_computed_again(
     opened: Opener, exported: Exported, share: float, checked: int
 ) -> None:
