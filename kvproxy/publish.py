@@ -26,17 +26,18 @@ from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.registry.registry_entry import KeptFraming
-from kvproxy.errors import DocumentNotFound, PermissionDenied, RouteNotFound
+from kvproxy.errors import DocumentNotFound, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.manifests.manifest import ManifestSource
-from kvproxy.manifests.version_manifests import ManifestIssuer, SignedManifest, VersionManifests
+from kvproxy.manifests.version_manifests import ManifestIssuer, VersionManifests
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_quotas import DocumentQuotas, QuotaOf
 from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.document_views import DocumentViews
+from kvproxy.publishing.ending_parts import EndingParts
 from kvproxy.publishing.expiry_clock import ExpiryClock
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
@@ -44,7 +45,7 @@ from kvproxy.publishing.restoration import Restoration
 from kvproxy.publishing.stored_documents import stored_documents
 from kvproxy.publishing.text_preparation import MARGIN as MARGIN
 from kvproxy.publishing.text_preparation import prepare_text
-from kvproxy.publishing.version_endings import EndingParts, VersionEndings
+from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 
@@ -273,6 +274,9 @@ class Publisher:
 
         Raises DocumentNotFound; PermissionDenied where only versions of other publishers are found;
         PreconditionFailed.
+
+        Example:
+            ``await publisher.delete(DocumentRef("handbook", 3), caller)``
         """
         async with self._locks.of(series(ref.id, caller.scope)):
             found = [
@@ -314,20 +318,6 @@ class Publisher:
         known = self.library.find(ref)
         if known is not None and known.quarantined is None:
             await self._pages.keep_dropped(known.document, self._holdings.get(ref).framings)
-
-    async def manifest(self, ref: DocumentRef, caller: Caller) -> SignedManifest:
-        """Return the signed manifest of a version that the caller may see. Raises DocumentNotFound, PermissionDenied,
-        and RouteNotFound where this proxy has no keys to sign with."""
-        known = self.library.resolve(ref, caller)
-        if self.manifests is None:
-            raise RouteNotFound("There are no manifests here: this proxy has no keys to sign with.")
-        return await self.manifests.current(known.document.ref)
-
-    async def renew_manifests(self, id: str, caller: Caller) -> None:
-        """Sign the manifests of the caller's own versions of an id again, whose terms have changed."""
-        for known in self.library.versions(id, caller):
-            if self.manifests is not None and known.document.owner_scope == caller.scope:
-                await self.manifests.renew(known.document.ref)
 
     def stored(self) -> builtins.list[StoredDocument]:
         """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""

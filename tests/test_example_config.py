@@ -48,6 +48,6 @@ def test_the_commented_examples_are_valid_too() -> None:
     config = Config.model_validate(data)
     assert [u.name for u in config.upstreams] == ["gpt-4o-mini", "big-qwen", "raw-qwen"]
     assert [k.name for k in config.server.api_keys] == ["alice", "gateway", "clinic", "boss"]
-    assert [h.name for h in config.documents.trusted_hosts] == ["kv.example"]
+    assert [host.name for host in config.documents.trusted_hosts] == ["kv.example"]
     assert config.fallbacks == {"qwen3-4b": ("big-qwen",)}
     assert config.aliases == {"claude-*": "qwen3-4b", "gpt-*": "qwen3-4b", "small": "gpt-4o-mini"}

@@ -161,7 +161,11 @@ def put_budget(db: Connection, budget: Budget) -> None:
 
 
 def put_quota(db: Connection, tenant: str, quota: DocumentQuota | None) -> None:
-    """Write a tenant's own quota of documents in place of the one before it; None removes it."""
+    """Write a tenant's own quota of documents in place of the one before it; None removes it.
+
+    Example:
+        ``put_quota(db, "alice", DocumentQuota(versions=1000))``
+    """
     db.execute(delete(DOCUMENT_QUOTAS).where(DOCUMENT_QUOTAS.c.tenant == tenant))
     if quota is not None:
         limits = {"versions": quota.versions, "bytes": quota.bytes, "tokens": quota.tokens}

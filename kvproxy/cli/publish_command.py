@@ -16,54 +16,68 @@ TextReadersChoice = Literal["discount", "full_price"]
 publishing = typer.Typer()
 
 
+_SourceNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE|FOLDER|GLOB|URL|-...",
+        help="Text in UTF-8 (or UTF-16 with its mark); - is stdin. A folder, a pattern in quotes, a URL, or "
+        "several: each text gets an id from its path.",
+    ),
+]
+_DocumentId = Annotated[
+    str | None, typer.Option("--id", help="What readers name a single text by, e.g. handbook.")
+]
+_Private = Annotated[bool, typer.Option("--private", help="For this API key's tenant alone.")]
+_Public = Annotated[bool, typer.Option("--public", help="For every caller.")]
+_Granted = Annotated[bool, typer.Option("--granted", help="For those whom a grant lets in.")]
+_Ttl = Annotated[int | None, typer.Option(min=1, help="Seconds after which it is not served any more.")]
+_Pin = Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")]
+_Per1000 = Annotated[
+    str | None, typer.Option("--price-per-1000", help="For a thousand tokens of it, e.g. 0.02.")
+]
+_Share = Annotated[str | None, typer.Option("--price-share", help="Of what a read saves, e.g. 25%.")]
+_Free = Annotated[bool, typer.Option("--free", help="No price, whatever it was before.")]
+_PublisherShare = Annotated[
+    str | None, typer.Option(help="Your part of that price, e.g. 80%.  [what the host gives]")
+]
+_TextReaders = Annotated[
+    TextReadersChoice | None,
+    typer.Option(help="May who sends the text use the kept KV?  [discount]", show_default=False),
+]
+_Licence = Annotated[str | None, typer.Option(help="What readers may do with answers.")]
+_Prefix = Annotated[str, typer.Option(help="Before every id of many, e.g. docs/.")]
+_Include = Annotated[list[str] | None, typer.Option(help="Of a folder: only names that match, e.g. '*.md'.")]
+_Parallel = Annotated[int, typer.Option(min=1, max=16, help="Texts that are sent at a time.")]
+_MaxSize = Annotated[str, typer.Option(help="The most bytes of one text.")]
+_Follow = Annotated[bool, typer.Option("--follow", help="Follow a URL's redirects to other hosts.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be published.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Of many: the results as JSON.")]
+
+
 @publishing.command()
 def publish(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE|FOLDER|GLOB|URL|-...",
-            help="Text in UTF-8 (or UTF-16 with its mark); - is stdin. A folder, a pattern in quotes, a URL, or "
-            "several: each text gets an id from its path.",
-        ),
-    ],
-    document: Annotated[
-        str | None, typer.Option("--id", help="What readers name a single text by, e.g. handbook.")
-    ] = None,
+    sources: _SourceNames,
+    document: _DocumentId = None,
     url: Url = HERE,
     api_key: Key = None,
-    private: Annotated[bool, typer.Option("--private", help="For this API key's tenant alone.")] = False,
-    public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
-    granted: Annotated[bool, typer.Option("--granted", help="For those whom a grant lets in.")] = False,
-    ttl: Annotated[
-        int | None, typer.Option(min=1, help="Seconds after which it is not served any more.")
-    ] = None,
-    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
-    per_1000: Annotated[
-        str | None, typer.Option("--price-per-1000", help="For a thousand tokens of it, e.g. 0.02.")
-    ] = None,
-    share: Annotated[
-        str | None, typer.Option("--price-share", help="Of what a read saves, e.g. 25%.")
-    ] = None,
-    free: Annotated[bool, typer.Option("--free", help="No price, whatever it was before.")] = False,
-    publisher_share: Annotated[
-        str | None, typer.Option(help="Your part of that price, e.g. 80%.  [what the host gives]")
-    ] = None,
-    text_readers: Annotated[
-        TextReadersChoice | None,
-        typer.Option(help="May who sends the text use the kept KV?  [discount]", show_default=False),
-    ] = None,
-    licence: Annotated[str | None, typer.Option(help="What readers may do with answers.")] = None,
-    prefix: Annotated[str, typer.Option(help="Before every id of many, e.g. docs/.")] = "",
-    include: Annotated[
-        list[str] | None, typer.Option(help="Of a folder: only names that match, e.g. '*.md'.")
-    ] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=16, help="Texts that are sent at a time.")] = 2,
-    max_size: Annotated[str, typer.Option(help="The most bytes of one text.")] = "8MiB",
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Follow a URL's redirects to other hosts.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be published.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Of many: the results as JSON.")] = False,
+    private: _Private = False,
+    public: _Public = False,
+    granted: _Granted = False,
+    ttl: _Ttl = None,
+    pin: _Pin = None,
+    per_1000: _Per1000 = None,
+    share: _Share = None,
+    free: _Free = False,
+    publisher_share: _PublisherShare = None,
+    text_readers: _TextReaders = None,
+    licence: _Licence = None,
+    prefix: _Prefix = "",
+    include: _Include = None,
+    parallel: _Parallel = 2,
+    max_size: _MaxSize = "8MiB",
+    follow: _Follow = False,
+    dry_run: _DryRun = False,
+    as_json: _AsJson = False,
 ) -> None:
     """Publish a document and prefill it once; or many: what is published already is not sent again.
 

@@ -82,9 +82,8 @@ def tenants_limit(
     limits = (tokens, read_amount(amount), requests)
     if period is None and limits != (None, None, None):
         raise SetupError("say for which --period the limit is: minute, day or month")
-    if period is None and credit is None and closed is None and quota is None:
+    if all(given is None for given in (period, credit, closed, quota)):
         raise SetupError("nothing to set: give a --period, --credit, --quota, --close or --reopen")
-    own = None if quota is None else _read_quota(quota)
     budget = None if period is None else read_budget(tenant_subject(name), period, limits)
     wanted = _read_credit(credit)
     with configured_accounts(config, store) as (_, accounts):
@@ -94,7 +93,7 @@ def tenants_limit(
         if wanted is not None:
             accounts.set_credit(name, wanted)
         if quota is not None:
-            accounts.set_quota(name, own)
+            accounts.set_quota(name, _read_quota(quota))
         if closed is not None:
             accounts.close_tenant(name, closed=closed)
     typer.echo(f"changed tenant {name}")

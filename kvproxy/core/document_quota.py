@@ -26,7 +26,7 @@ class DocumentQuota:
 
 @dataclass(frozen=True, slots=True)
 class QuotaUse:
-    """What a tenant has published, beside what it may."""
+    """A tenant's published documents, summed, beside what it may have published."""
 
     versions: int
     bytes: int

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from blake3 import blake3
 
-from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef, stored_key
 from kvproxy.document_files.file_sections import (
     END,
@@ -24,10 +23,9 @@ from kvproxy.engine.cache.page_key import root_key
 from kvproxy.errors import DocumentRejected, PermissionDenied, Unavailable
 from kvproxy.manifests.manifest import MANIFEST_TYP, Manifest, ManifestPage
 from kvproxy.manifests.manifest_claims import manifest_claims
-from kvproxy.manifests.version_manifests import SignedManifest
+from kvproxy.manifests.version_manifests import SignedManifest, VersionManifests
 from kvproxy.publish import Publisher
 from kvproxy.publishing.holdings import DocumentHolding
-from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.store.page_transfer import PageTransfer, StoredPage
 
 
@@ -56,13 +54,10 @@ class DocumentExporter:
         ``exported = await exporter.open(DocumentRef("handbook", 3), caller)``
     """
 
-    def __init__(
-        self, publisher: Publisher, local: LocalBackend, transfer: PageTransfer, keys: HostKeys
-    ) -> None:
+    def __init__(self, publisher: Publisher, manifests: VersionManifests, transfer: PageTransfer) -> None:
         self._publisher = publisher
-        self._local = local
+        self._manifests = manifests
         self._transfer = transfer
-        self._keys = keys
 
     async def open(self, ref: DocumentRef, caller: Caller) -> ExportedDocument:
         """Sign the manifest of the file and return its content. Pages that are not on disk are computed first.
@@ -80,7 +75,7 @@ class DocumentExporter:
             )
         await self._publisher.keep_missing(document.ref)
         holding = self._publisher.holding(document.ref)
-        current = await self._publisher.manifest(document.ref, caller)
+        current = await self._manifests.current(document.ref)
         pages = _places(holding, root_key(self._transfer.fingerprint))
         signed = await asyncio.to_thread(self._signed, current, pages, holding.scope)
         return ExportedDocument(signed.manifest, self._content(signed, known, pages, holding.scope))
@@ -103,7 +98,9 @@ class DocumentExporter:
         manifest = replace(current.manifest, framings=framings)
         if manifest == current.manifest:
             return current
-        return SignedManifest(self._keys.sign(manifest_claims(manifest), MANIFEST_TYP), manifest)
+        return SignedManifest(
+            self._manifests.issuer.keys.sign(manifest_claims(manifest), MANIFEST_TYP), manifest
+        )
 
     def _described(self, page: _OutgoingPage, scope: str) -> StoredPage | None:
         key = stored_key(page.key, scope)

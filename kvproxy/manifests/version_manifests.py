@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from kvproxy.core import PAGE_TOKENS, DocumentRef, stored_key
+from kvproxy.core import PAGE_TOKENS, Caller, DocumentRef, stored_key
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import Verification
 from kvproxy.documents.library.known_document import KnownDocument
@@ -120,6 +120,17 @@ class VersionManifests:
                 raise DocumentNotFound(str(ref))
             holding = self._holdings.get(ref)
             return await asyncio.to_thread(self._current, known, holding, verified, source)
+
+    async def visible(self, ref: DocumentRef, caller: Caller) -> SignedManifest:
+        """Return the manifest of the version that ``ref`` names to this caller. Raises DocumentNotFound,
+        PermissionDenied, Unavailable."""
+        return await self.current(self._library.resolve(ref, caller).document.ref)
+
+    async def renew_own(self, id: str, caller: Caller) -> None:
+        """Sign the manifests of the caller's own versions of an id again, whose terms have changed."""
+        for known in self._library.versions(id, caller):
+            if known.document.owner_scope == caller.scope:
+                await self.renew(known.document.ref)
 
     async def renew(self, ref: DocumentRef, source: ManifestSource | None = None) -> None:
         """Make a version's manifest now. A failure is logged: it is made when it is asked for."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kvproxy.core import GRANTED, LATEST, Caller, DocumentRef
 from kvproxy.documents.library.document import Document
@@ -17,7 +16,9 @@ from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.registry.registry_entry import RegistryEntry
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError, PermissionDenied
 from kvproxy.publishing.document_locks import DocumentLocks
+from kvproxy.publishing.ending_parts import EndingParts
 from kvproxy.publishing.expiry_clock import ExpiryClock
+from kvproxy.publishing.meant_documents import meant_documents, touchable_document
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -27,18 +28,6 @@ POLL_S = 1.0
 
 DELETING_S = 60.0
 """Seconds between two looks for versions whose grace has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndingParts:
-    """The publisher's own steps that endings take: it is the only writer of pages, pins and prepared texts."""
-
-    let_go: Callable[[list[DocumentRef]], Awaitable[None]]
-    """Drop the pages and pins of versions that are hidden already."""
-    forget: Callable[[list[DocumentRef]], Awaitable[None]]
-    """Drop all that is known of versions whose rows are deleted."""
-    revive: Callable[[Document], Awaitable[None]]
-    """Make a version visible again, its pages computed anew."""
 
 
 class VersionEndings:
@@ -105,7 +94,7 @@ class VersionEndings:
             ``await endings.revoke(DocumentRef("handbook"), caller, "it was wrong")``
         """
         revoked = []
-        for document in self._meant(ref, caller):
+        for document in meant_documents(self._library, ref, caller):
             async with self._locks.of(document.series):
                 if document.owner_scope != caller.scope and "admin" not in caller.permissions:
                     continue
@@ -127,7 +116,7 @@ class VersionEndings:
         Example:
             ``await endings.touch(DocumentRef("handbook", 3), caller, 30 * 86_400)``
         """
-        document = self._own(ref, caller)
+        document = touchable_document(self._library, ref, caller)
         async with self._locks.of(document.series):
             touched = replace(document, expires=self.expires_in(ttl_s))
             known, ended = self._library.find(document.ref), self._library.withdrawn.find(document.ref)
@@ -175,7 +164,11 @@ class VersionEndings:
     async def drop_alias(
         self, id: str, alias: str, caller: Caller, conditions: Preconditions = UNCONDITIONAL
     ) -> None:
-        """Remove an alias of the caller's own document. Raises DocumentNotFound, PreconditionFailed, InvalidRequest."""
+        """Remove an alias of the caller's own document. Raises DocumentNotFound, PreconditionFailed, InvalidRequest.
+
+        Example:
+            ``await endings.drop_alias("handbook", "stable", caller)``
+        """
         _check_alias(alias)
         async with self._locks.of(f"{id}\n{caller.scope}"):
             names = [
@@ -271,29 +264,6 @@ class VersionEndings:
     async def _move(self, name: str, alias: str, version: int | None) -> None:
         await asyncio.to_thread(self._registry.set_alias, name, alias, version)
         self._library.aliases.set(name, alias, version)
-
-    def _meant(self, ref: DocumentRef, caller: Caller) -> list[Document]:
-        """Return the versions that ``ref`` may mean, served or not. Raises DocumentNotFound."""
-        served = [known.document for known in self._library.versions(ref.id, caller)]
-        documents = [d for d in served if self._library.aliases.mean(ref, d)]
-        if ref.alias == LATEST:
-            documents = documents[-1:]
-        else:
-            documents += [w.document for w in self._library.ended(ref, caller)]
-        if not documents:
-            raise DocumentNotFound(str(ref))
-        return documents
-
-    def _own(self, ref: DocumentRef, caller: Caller) -> Document:
-        """Return the version that ``ref`` means, also one that has expired. Raises DocumentNotFound, DocumentRevoked,
-        PermissionDenied."""
-        ended = [w for w in self._library.ended(ref, caller) if w.ending == "expired"]
-        alive = [k.document for k in self._library.versions(ref.id, caller)]
-        meant = [d for d in alive if self._library.aliases.mean(ref, d)] or [w.document for w in ended]
-        document = meant[-1] if meant else self._library.resolve(ref, caller).document
-        if document.owner_scope != caller.scope:
-            raise PermissionDenied(f"Only the publisher of '{ref.id}' can touch it.")
-        return document
 
     def _aliased(self, id: str, alias: str, caller: Caller) -> str | None:
         """Return the ETag of the version that the caller's own alias means; None where it means none."""

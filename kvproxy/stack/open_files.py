@@ -66,7 +66,8 @@ def make_exchange(
         most_page=2 * model.weights.page_shape.bytes + 2**16,
         max_text=settings.max_text,
     )
-    return FileExchange(DocumentExporter(publisher, engine.local, transfer, keys), importer)
+    assert publisher.manifests is not None, "its issuer is made beside this"
+    return FileExchange(DocumentExporter(publisher, publisher.manifests, transfer), importer)
 
 
 def page_transfer(stores: OpenStores) -> PageTransfer:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,34 +13,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import diskcache
-
 from kvproxy.codecs.page_codec import PageCodec
 from kvproxy.core.page_form import PageForm
 from kvproxy.core.page_seal import PageSeal
-from kvproxy.errors import StorageFull, Unavailable
+from kvproxy.errors import Unavailable
 from kvproxy.store import page_file
 from kvproxy.store.compression_choice import CompressionChoice
-from kvproxy.store.disk import PageBuffers, PageDisk, PickleRefused, page_name
-from kvproxy.store.index_rescue import list_page_files
+from kvproxy.store.disk import PageBuffers, PageDisk, page_name
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected, StoreUsage
-from kvproxy.store.publisher_shares import NO_OWNER, NoRoom, PublisherShares
-from kvproxy.store.store_folder import (
-    FolderLock,
-    check_own,
-    index_faults,
-    make_folder,
-    open_index,
-    page_files,
-)
+from kvproxy.store.page_rows import KEY_BYTES, PageRows
+from kvproxy.store.store_folder import FolderLock, check_own, index_faults, make_folder, page_files
 from kvproxy.store.stored_pages import Tier
 
 logger = logging.getLogger(__name__)
-
-KEY_BYTES = 32
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class PageStore:
@@ -78,22 +63,17 @@ class PageStore:
         """Pages read so far, for figures: a lost count is no harm."""
         self._compress = compress or CompressionChoice(always=True)
         self._folder = folder / "pages"
-        self._shares = PublisherShares(max_size)
-        self._sizes: Mapping[bytes, int] = self._shares.sizes
         check_own(folder)
         make_folder(folder)
         make_folder(self._folder)
         self._lock = FolderLock(folder)
         self._write = threading.RLock()
         try:
-            self._cache: diskcache.Cache = open_index(
-                self._folder, disk, lambda cache, _: list_page_files(cache, self._folder)
-            )
-            self._read_sizes()
-            self._sweep()
+            self._index = PageRows(self._folder, max_size, disk)
         except BaseException:
             self._lock.release()
             raise
+        self._sizes: Mapping[bytes, int] = self._index.shares.sizes
 
     def put(
         self,
@@ -116,7 +96,7 @@ class PageStore:
         """
         if len(key) != KEY_BYTES:
             raise ValueError(f"a page key has {KEY_BYTES} bytes, not {len(key)}")
-        compress = self._compress.wanted(self._shares.used, self._shares.max_size)
+        compress = self._compress.wanted(self._index.shares.used, self._index.shares.max_size)
         packed = self.packing.pack(key, parent, token_ids, page_file.flat(payload), compress=compress)
         self._write_page(packed.record, PageBuffers(packed.buffers), owner)
 
@@ -131,7 +111,7 @@ class PageStore:
 
         Example: ``isinstance(store.get(key, parent_key, token_ids), Loaded)``
         """
-        file = self._open_page(key)
+        file = self._index.open_page(key)
         if file is None:
             return Missing()
         if isinstance(file, str):
@@ -166,7 +146,7 @@ class PageStore:
 
     def record(self, key: bytes) -> PageRecord | None:
         """Return a page's header, of format 2; None without a sound one. The frames are not read."""
-        file = self._open_page(key)
+        file = self._index.open_page(key)
         if not isinstance(file, FileIO):
             return None
         with file:
@@ -176,7 +156,7 @@ class PageStore:
 
     def read_file(self, key: bytes) -> bytes | None:
         """Return a page's file byte for byte, as object stores and exports have it; None without one, or damaged."""
-        file = self._open_page(key)
+        file = self._index.open_page(key)
         if not isinstance(file, FileIO):
             return None
         with file:
@@ -226,15 +206,15 @@ class PageStore:
         """Drop pages; return the number that there were. Raises Unavailable when the index cannot be written."""
         with self._write:
             dropped = list(keys)
-            number = self._drop([k for k in dropped if self.has(k)])
+            number = self._index.drop([k for k in dropped if self.has(k)])
             for key in dropped:
-                self._shares.forget(key)
+                self._index.shares.forget(key)
             return number
 
     def assign(self, owners: Mapping[bytes, str]) -> None:
         """Count the pages for these publishers. Other pages have no owner, and are the first to make room."""
         with self._write:
-            self._shares.assign(owners)
+            self._index.shares.assign(owners)
 
     def collect(self, keep: Collection[bytes]) -> int:
         """Drop every page outside ``keep``, of any fingerprint, and all other files and rows.
@@ -243,20 +223,20 @@ class PageStore:
         """
         wanted = keep if isinstance(keep, set | frozenset) else frozenset(keep)
         with self._write:
-            doomed = [k for k in self._rows() if k not in wanted or k not in self._sizes]
-            dropped = self._drop(doomed)
-            self._sweep()
+            doomed = [k for k in self._index.rows() if k not in wanted or k not in self._sizes]
+            dropped = self._index.drop(doomed)
+            self._index.sweep()
         return dropped
 
     def usage(self) -> StoreUsage:
         """Return the number and size of the pages."""
-        return StoreUsage(len(self._sizes), self._shares.used, self._shares.max_size)
+        return StoreUsage(len(self._sizes), self._index.shares.used, self._index.shares.max_size)
 
     def check(self) -> list[str]:
         """Return every fault in words; empty when sound. Reads and verifies each page, of any fingerprint."""
         with self._write:
             faults = [f"index: {x}" for x in index_faults(self._folder)]
-            rows = self._rows()
+            rows = self._index.rows()
             strays = set(page_files(self._folder)) - {page_name(k) for k in self._sizes}
         faults += [f"row {key!r} is no page of this store" for key in rows if key not in self._sizes]
         faults += [f"page {key.hex()} is listed, but has no row" for key in set(self._sizes) - set(rows)]
@@ -268,7 +248,7 @@ class PageStore:
 
     def close(self) -> None:
         """Close the index and release the lock. Idempotent. Other threads must be done."""
-        self._cache.close()
+        self._index.close()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -279,20 +259,9 @@ class PageStore:
     ) -> None:
         self.close()
 
-    def _open_page(self, key: bytes) -> FileIO | str | None:
-        """Return the page's file, None when there is no row, or the reason why it cannot be opened."""
-        try:
-            value = self._cache.get(key, read=True)
-        except (PickleRefused, sqlite3.Error, diskcache.Timeout) as e:
-            return str(e) or type(e).__name__
-        if value is None:
-            # diskcache hides a file that cannot be opened; a page deleted meanwhile is in neither place.
-            return "its file is gone or cannot be opened" if self.has(key) else None
-        return value if isinstance(value, FileIO) else "its row holds no page file"
-
     def _fault(self, key: bytes) -> str | None:
         """Return the reason why a listed page is not sound; None when it is, or was deleted meanwhile."""
-        file = self._open_page(key)
+        file = self._index.open_page(key)
         if not isinstance(file, FileIO):
             return file
         with file:
@@ -308,7 +277,7 @@ class PageStore:
         if drop:
             with self._write:
                 # A page put anew since it was read is another file and stays.
-                file = self._open_page(key)
+                file = self._index.open_page(key)
                 same = not isinstance(file, FileIO) or page_file.identity(file) == identity
                 if isinstance(file, FileIO):
                     file.close()
@@ -318,7 +287,7 @@ class PageStore:
 
     def _try_drop(self, key: bytes) -> None:
         try:
-            self._drop([key])
+            self._index.drop([key])
         except Unavailable:
             logger.exception("cannot drop rejected page %s", key.hex())
 
@@ -326,93 +295,14 @@ class PageStore:
         key = record.key
         with self._write:
             if self.has(key):
-                old = self._open_page(key)
+                old = self._index.open_page(key)
                 if isinstance(old, FileIO):
                     with old:
                         if _same(page_file.read_whole(old), record):
                             return
-                self._drop([key])
-            self._admit(page.bytes, self._shares.owner(key) if owner is None else owner)
-            self._insert(key, page, owner)
-
-    def _admit(self, length: int, owner: str) -> None:
-        """Make room for a page. Raises StorageFull."""
-        doomed = self._shares.make_room(length, owner)
-        if isinstance(doomed, NoRoom):
-            used, size = self._shares.used, self._shares.max_size
-            why = f"the page store holds {used} of {size} bytes and {length} more are needed"
-            if doomed.publishers > 1 and owner != NO_OWNER:
-                why += (
-                    f"; your documents hold {doomed.held}, and your share of a full store is {doomed.share}"
-                )
-            raise StorageFull(f"{why}; delete documents or raise store.max_size", retry_after_s=60)
-        if doomed:
-            owners = sorted({self._shares.owner(key) or "no document" for key in doomed})
-            logger.warning(
-                "page store full: %d pages of %s made room for %s", len(doomed), ", ".join(owners), owner
-            )
-            self._drop(doomed)
-
-    def _insert(self, key: bytes, page: PageBuffers, owner: str | None) -> None:
-        try:
-            self._cache.set(key, page)
-        except (OSError, sqlite3.Error, diskcache.Timeout) as e:
-            # Closing ends a transaction that a failed COMMIT may have left open; the next call reopens.
-            self._cache.close()
-            self._cache.disk.remove(page_name(key))
-            if getattr(e, "errno", None) in _FULL or getattr(e, "sqlite_errorname", "") == "SQLITE_FULL":
-                raise StorageFull(
-                    "the disk of the page store is full; free space on it, or delete documents",
-                    retry_after_s=60,
-                ) from e
-            reason = str(e) or type(e).__name__
-            raise Unavailable(f"the page store cannot write: {reason}", retry_after_s=60) from e
-        self._shares.add(key, page.bytes, owner)
-
-    def _rows(self) -> list[object]:
-        """Return the keys of all rows, those that this class did not write included."""
-        try:
-            return list(self._cache)
-        except sqlite3.Error as e:
-            raise Unavailable(f"the index of the page store cannot be read: {e}", retry_after_s=60) from e
-
-    def _drop(self, keys: Sequence[object]) -> int:
-        """Delete rows in one transaction. A kill within it leaves rows without files, which opening drops."""
-        if not keys:
-            return 0
-        try:
-            with self._cache.transact():
-                dropped = sum(bool(self._cache.delete(k)) for k in keys)
-        except (sqlite3.Error, diskcache.Timeout) as e:
-            self._cache.close()
-            reason = str(e) or type(e).__name__
-            raise Unavailable(f"the page store cannot delete: {reason}", retry_after_s=60) from e
-        for key in keys:
-            if isinstance(key, bytes):
-                self._shares.remove(key)
-        return dropped
-
-    def _read_sizes(self) -> None:
-        """List the rows that have a file and drop those that lost it; ``check`` names foreign rows."""
-        lost = []
-        for key in self._rows():
-            if not isinstance(key, bytes) or len(key) != KEY_BYTES:
-                logger.warning("page store %s: a row that is no page is left alone", self._folder)
-                continue
-            try:
-                self._shares.add(key, (self._folder / page_name(key)).stat().st_size, None)
-            except FileNotFoundError:
-                lost.append(key)
-        if lost:
-            logger.warning("page store %s: dropped %d pages that lost their files", self._folder, len(lost))
-            self._drop(lost)
-
-    def _sweep(self) -> None:
-        """Remove files that this class made and no row shows: the rest of killed writes."""
-        names = {page_name(k) for k in self._sizes}
-        for name in page_files(self._folder, own=True):
-            if name not in names:
-                (self._folder / name).unlink(missing_ok=True)
+                self._index.drop([key])
+            self._index.admit(page.bytes, self._index.shares.owner(key) if owner is None else owner)
+            self._index.insert(key, page, owner)
 
 
 def _same(old: PageRecord | Torn, new: PageRecord) -> bool:

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, NullPool, create_engine, inspect
 
 from kvproxy.core import stored_key
 from kvproxy.database.tables.document_tables import DOCUMENT_ALIASES, DOCUMENT_MANIFESTS, DOCUMENT_VERSIONS
-from kvproxy.documents.registry.registry import registry_faults
 from kvproxy.documents.registry.registry_entry import DocumentAlias, RegistryEntry
+from kvproxy.documents.registry.registry_faults import registry_faults
 from kvproxy.documents.registry.registry_reading import read_verified, rows_of
 from kvproxy.documents.registry.registry_rescue import database_faults
 from kvproxy.documents.registry.registry_rows import row_fault

@@ -19,6 +19,5 @@ def test_the_figures_are_of_hits_among_so_many_documents(
     assert result["tokens"] >= 1_500 and result["characters"] > result["tokens"]
     for row in result["match"]:
         assert all(0 < row[phase]["p50_us"] <= row[phase]["p99_us"] for phase in PHASES)
-        assert row["find"]["p50_us"] < row["compose"]["p50_us"] < row["all"]["p50_us"]
     print_match(result)
     assert "400" in capsys.readouterr().out

@@ -10,7 +10,9 @@ import pytest
 
 from kvproxy.client import Client, RequestFailed
 from kvproxy.explain.explaining_thread import ExplainingThread
+from tests.fake_proxy import running
 from tests.server.doubles import Proxy, ask, client_of, eventually, make_proxy
+from tests.terminal.test_explanation_text import TOLD
 
 CHAT = "/v1/chat/completions"
 KEYS = (("ann", "key-of-ann-0123456789"),)
@@ -30,6 +32,16 @@ def kept(proxy: Proxy) -> int:
     previous = proxy.components.reporter.explainer.previous
     assert previous is not None
     return len(previous)
+
+
+def test_the_requests_own_fields_are_sent_and_the_question_beside_them() -> None:
+    body = {"messages": [{"role": "user", "content": "q"}]}
+    with running() as proxy, Client(proxy.url) as client:
+        proxy.explanation = TOLD
+        assert client.explain(body) == TOLD
+        client.explain(body, against="handbook@3")
+        client.explain(body, previous=True)
+    assert proxy.explained == [body, {**body, "against": "handbook@3"}, {**body, "previous": True}]
 
 
 async def test_a_miss_is_explained_by_an_earlier_request_or_a_named_document() -> None:

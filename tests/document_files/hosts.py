@@ -37,7 +37,7 @@ from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel, from_module
 from kvproxy.manifests.manifest import MANIFEST_TYP, ManifestEngine, ManifestPolicy
 from kvproxy.manifests.trusted_hosts import TrustedHost, TrustedHosts
-from kvproxy.manifests.version_manifests import ManifestIssuer
+from kvproxy.manifests.version_manifests import ManifestIssuer, SignedManifest
 from kvproxy.publish import Publisher
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.store import page_record
@@ -110,6 +110,10 @@ class Host:
             random=Random(seed),
         )
 
+    async def manifest(self, id: str = "handbook", caller: Caller = BOB) -> SignedManifest:
+        assert self.publisher.manifests is not None
+        return await self.publisher.manifests.visible(DocumentRef(id), caller)
+
     async def publish(self, id: str = "handbook", text: str = TEXT, caller: Caller = ALICE) -> DocumentRef:
         published = await self.publisher.publish(id, text, "private", caller)
         return DocumentRef(id, published.info.version)
@@ -168,7 +172,8 @@ def _opened(folder: Path, name: str, model: TileModel, texts: Path, framings: tu
         policies=lambda known, _: ManifestPolicy(known.document.visibility, None, ""),
     )
     publisher = Publisher(composer=composer, library=library, registry=registry, local=local, issuer=issuer)
-    exporter = DocumentExporter(publisher, local, transfer, keys)
+    assert publisher.manifests is not None
+    exporter = DocumentExporter(publisher, publisher.manifests, transfer)
     return Host(
         name,
         folder,

@@ -19,7 +19,7 @@ async def test_a_file_has_the_kept_manifest_the_text_and_every_page(importer: Ho
     file = await importer.export(ref)
     parts = sections(file)
     assert [tag for tag, _ in parts] == [MANIFEST, TEXT, *[PAGE] * 6, END]
-    signed = await importer.publisher.manifest(ref, ALICE)
+    signed = await importer.manifest(caller=ALICE)
     assert parts[0][1].decode() == signed.jws and parts[1][1].decode() == HANDBOOK
     holding = importer.publisher.holding(replace(ref, owner=ALICE.scope))
     stored = [

@@ -28,7 +28,7 @@ async def test_an_exported_version_is_taken_in_with_its_pages(importer: Host, ex
     info = imported.published.info
     assert (info.id, info.version, info.visibility) == ("handbook", 1, "private")
     assert await importer.publisher.text(DocumentRef("handbook"), BOB) == HANDBOOK
-    signed = await importer.publisher.manifest(DocumentRef("handbook"), BOB)
+    signed = await importer.manifest()
     assert signed.manifest.host == "b.example" and signed.manifest.document.origin == "imported"
     assert signed.manifest.source is not None and signed.manifest.source.host == "a.example"
     # Bit for bit what the other host has, under this host's own signature.
@@ -60,7 +60,7 @@ async def test_an_imported_version_survives_a_restart(
     async with open_host(tmp_path / "b", "b.example", small, texts) as host:
         await host.publisher.restore()
         assert (await read(host, prefix(host)))[0] == len(prefix(host))
-        signed = await host.publisher.manifest(DocumentRef("handbook"), BOB)
+        signed = await host.manifest()
         assert signed.manifest.document.origin == "imported" and signed.manifest.source is not None
 
 
@@ -80,7 +80,7 @@ async def test_the_text_alone_is_taken_where_the_engines_differ(
         assert "model: memory:small" in message and "results: " in message and "dtype" not in message
         imported = await host.take(exported.file, exported.trusted)
         assert imported.pages == 0 and imported.published.prefill_s > 0 and imported.note == message
-        assert (await host.publisher.manifest(DocumentRef("handbook"), BOB)).manifest.source is not None
+        assert (await host.manifest()).manifest.source is not None
 
 
 async def test_the_text_alone_is_taken_on_request(importer: Host, exported: Exported) -> None:

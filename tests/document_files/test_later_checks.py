@@ -50,14 +50,14 @@ async def test_the_rest_of_the_pages_is_checked_afterwards_and_after_a_restart(
 ) -> None:
     async with open_host(tmp_path / "b", "b.example", small, texts) as host:
         await host.take(exported.file, exported.trusted)
-        signed = await host.publisher.manifest(DocumentRef("handbook"), BOB)
+        signed = await host.manifest()
         assert signed.manifest.source is not None
         assert (signed.manifest.source.pages, signed.manifest.source.checked) == (6, 4)
     async with open_host(tmp_path / "b", "b.example", small, texts) as host:
         await host.publisher.restore()
         task = asyncio.create_task(host.importer(exported.trusted).later.run())
         for _ in range(200):
-            signed = await host.publisher.manifest(DocumentRef("handbook"), BOB)
+            signed = await host.manifest()
             if signed.manifest.source is not None and signed.manifest.source.checked == 6:
                 break
             await asyncio.sleep(0.02)

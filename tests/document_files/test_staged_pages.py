@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.core import DocumentRef, Prompt
+from kvproxy.core import Prompt
 from kvproxy.document_files.document_import import ImportWish
 from kvproxy.errors import DocumentRejected
 from tests.document_files.hosts import (
@@ -50,11 +50,11 @@ async def test_a_poisoned_page_outside_of_the_sample_is_found_by_the_last_one(
 async def test_wrong_pages_of_another_text_reach_no_reader_of_it(importer: Host, exported: Exported) -> None:
     """A page of this host's own is never replaced by one of a file, whether that is right or not."""
     own = await importer.publisher.publish("own", HANDBOOK, "public", BOB)
-    before = await importer.publisher.manifest(DocumentRef("own"), BOB)
+    before = await importer.manifest("own")
     with pytest.raises(DocumentRejected, match="Page 0"):
         wish = ImportWish("theirs", "public")
         await importer.take(poisoned(exported, 0, 0), exported.trusted, wish=wish, share=1.0)
-    after = await importer.publisher.manifest(DocumentRef("own"), BOB)
+    after = await importer.manifest("own")
     assert own.created and after.jws == before.jws
     assert importer.store.usage().pages == 6
 

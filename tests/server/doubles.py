@@ -55,6 +55,7 @@ from kvproxy.server.market import Market
 from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
+from tests.server.upkeep_double import OneFault
 
 _ROLE_TOKENS = {"system": 2_000_000, "user": 2_000_001, "assistant": 2_000_002, "tool": 2_000_003}
 _END = 2_000_004
@@ -374,6 +375,7 @@ def make_proxy(
         cors_origins=cors_origins,
         aliases=aliases or {},
         reporter=MissReporter(explainer, publisher.library, composer.encode, composer.decode),
+        upkeep=OneFault(),
         lifespan=(_recorded(events),),
     )
     return Proxy(backend, misses, composer, publisher, responses, drain, components, events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -16,8 +17,9 @@ from kvproxy.core.page_form import PageForm
 from kvproxy.document_files.document_import import Imported, ImportWish
 from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.errors import DocumentRejected, SignatureRefused
+from kvproxy.errors import DocumentRejected, SetupError, SignatureRefused
 from kvproxy.manifests.manifest import Manifest, manifest_sha256
+from kvproxy.manifests.manifest_claims import MOST_NUMBER
 from kvproxy.objects.manifest_objects import ManifestObjects
 from kvproxy.settings.trusted_host_settings import TrustedHostSettings
 from kvproxy.stack.open_files import make_exchange, page_transfer
@@ -96,13 +98,14 @@ async def test_terms_are_told_as_they_are_now(opened: Opener) -> None:
     before = (await published(stack))[1].policy.terms
     assert before is not None and before["currency"] == "USD"
     assert before["id"] == terms.terms("handbook", "anonymous").id
-    terms.set_terms(
-        "handbook", "anonymous", DocumentTerms(kind="share", share_ppm=500_000), licence="CC-BY-4.0"
-    )
+    chosen = DocumentTerms(kind="fixed", nano_per_1000=20_000_000)
+    licence = "Answers may be published."
+    await asyncio.to_thread(terms.set_terms, "handbook", "anonymous", chosen, licence=licence)
     assert publisher.manifests is not None
     now = (await publisher.manifests.current(publisher.current_ref("handbook", ANONYMOUS))).manifest.policy
-    assert now.terms is not None and now.terms["id"] != before["id"]
-    assert now.licence == "CC-BY-4.0"
+    assert now.terms is not None and now.terms["id"] == chosen.id != before["id"]
+    assert (now.terms["nano_per_1000"], now.licence) == (20_000_000, licence)
+    assert all(isinstance(value, str) or value <= MOST_NUMBER for value in now.terms.values())
 
 
 async def test_a_fleet_gets_the_manifest_of_a_new_version(opened: Opener) -> None:
@@ -154,6 +157,13 @@ async def test_another_host_is_believed_where_the_settings_name_it(
     other = (TrustedHostSettings(name="c.example", jwks=str(exported.jwks)),)
     with pytest.raises(SignatureRefused, match="not trusted here"):
         await taken_in(exchange(stack, trusted_hosts=other), exported.file, id="other")
+
+
+async def test_a_trusted_host_that_is_nowhere_is_refused_at_the_start(opened: Opener) -> None:
+    trusted = (TrustedHostSettings(name="kv.example", jwks="ftp://kv.example/jwks"),)
+    stack = await opened()
+    with pytest.raises(SetupError, match=r"'kv\.example' is neither a file nor a URL"):
+        exchange(stack, trusted_hosts=trusted)
 
 
 @pytest.mark.parametrize(("share", "checked"), [(1.0, 6), (0.2, 4)])

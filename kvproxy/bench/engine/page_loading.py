@@ -36,7 +36,7 @@ PLAIN = "plain"
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPages:
+class MeasuredPages:
     """Pages in a store, with what measuring them needs."""
 
     store: PageStore
@@ -155,14 +155,14 @@ def _measure(
         paths = tuple(place / "pages" / page_name(key) for key in keys)
         rows = []
         for count in threads:
-            stored = StoredPages(store, pool, keys, paths, count)
+            stored = MeasuredPages(store, pool, keys, paths, count)
             for cold in (False, True):
                 rows.append({"pages": codec, "cache": "cold" if cold else "warm", "threads": count}
                             | _row(stored, repeats, pages * shape.bytes, cold=cold))  # fmt: skip
         return rows
 
 
-def _row(stored: StoredPages, repeats: int, plain_bytes: int, *, cold: bool) -> dict[str, Any]:
+def _row(stored: MeasuredPages, repeats: int, plain_bytes: int, *, cold: bool) -> dict[str, Any]:
     """Take the ways in turn, so that a slow moment of the machine meets all of them."""
     ways = {"read": stored.read, "verify": stored.verify, "load": stored.load}
     best = dict.fromkeys(ways, float("inf"))

@@ -47,6 +47,7 @@ class DocumentClient(Protocol):
         pinned: bool | None = None,
         price: Mapping[str, str] | None = None,
         licence: str | None = None,
+        ttl_s: int | None = None,
     ) -> dict[str, Any]:
         """Publish a text. Example: ``client.publish("handbook", text, visibility="private")``."""
 
@@ -145,7 +146,9 @@ class BulkRun:
     def _is_known(self, id: str, text: str) -> bool:
         etag = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         wanted = self._options.chosen.get("visibility")
-        changes = any(self._options.chosen.get(name) is not None for name in ("pinned", "price", "licence"))
+        changes = any(
+            self._options.chosen.get(name) is not None for name in ("pinned", "price", "licence", "ttl_s")
+        )
         if changes:  # a price or a pin is set even where the text stays
             return False
         return any(

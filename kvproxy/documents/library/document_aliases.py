@@ -14,7 +14,11 @@ class DocumentAliases:
         """By ``DocumentRef.name``, then by alias."""
 
     def set(self, name: str, alias: str, version: int | None) -> None:
-        """Let an alias of a document mean this version; None removes it."""
+        """Let an alias of a document mean this version; None removes it.
+
+        Example:
+            ``aliases.set("handbook", "stable", 3)``
+        """
         aliases = {a: v for a, v in self._versions.get(name, {}).items() if a != alias}
         if version is not None:
             aliases[alias] = version

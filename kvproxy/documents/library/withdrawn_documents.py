@@ -79,7 +79,11 @@ class WithdrawnDocuments:
 
     def named(self, id: str, caller: Caller, readable: Callable[[Document], bool]) -> list[Withdrawal]:
         """Return the withdrawn versions of an id that ``caller`` was allowed to see, oldest first. ``readable``: the
-        answer for a granted one."""
+        answer for a granted one.
+
+        Example:
+            ``library.withdrawn.named("handbook", caller, lambda document: False)``
+        """
         names = (DocumentRef(id, owner=owner).name for owner in (None, GRANTED, caller.scope))
         found = [w for name in names for w in self._versions.get(name, {}).values()]
         seen = (w for w in found if w.document.visibility != "granted" or readable(w.document))

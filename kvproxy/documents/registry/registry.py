@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kvproxy.core import GRANTED, DocumentRef, Visibility, stored_key
 from kvproxy.database.database import Database
@@ -29,6 +28,7 @@ from kvproxy.database.tables.document_tables import (
 from kvproxy.documents.library.document import Document, pages_scope
 from kvproxy.documents.registry import registry_losses
 from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, RecordedReads, RegistryEntry
+from kvproxy.documents.registry.registry_faults import named_errors, registry_faults
 from kvproxy.documents.registry.registry_reading import lost_marks, read_verified, rows_of
 from kvproxy.documents.registry.registry_rows import (
     document_rows,
@@ -41,12 +41,11 @@ from kvproxy.documents.registry.registry_writing import (
     change_version,
     check_number,
     delete_rows,
-    is_full,
     note_number,
     of_version,
     put_row,
 )
-from kvproxy.errors import StorageFull, Unavailable
+from kvproxy.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -277,49 +276,15 @@ class Registry:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with _named_errors(), self._database.transaction() as db:
+        with named_errors(), self._database.transaction() as db:
             yield db
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:
-        with _named_errors(), self._database.snapshot() as db:
+        with named_errors(), self._database.snapshot() as db:
             yield db
-
-
-def registry_faults(db: Connection) -> list[str]:
-    """Return every fault of the registry's rows as a line of text. Changes nothing.
-
-    Raises sqlalchemy's DBAPIError where the database itself is damaged.
-    """
-    found = read_verified(db)
-    lost = (*found.lost, *check_number(db), *lost_marks(db))
-    faults = list(dict.fromkeys(map(str, lost)))
-    for entry in found.entries:
-        for framing in entry.framings:
-            kept = framing.kept
-            if sum(page.tokens for page in kept.pages) > len(kept.token_ids):
-                faults.append(
-                    f"{entry.document.ref} ({framing.framing}): its pages hold more tokens than it has"
-                )
-    return faults
 
 
 def _insert_pages(db: Connection, ref: DocumentRef, framings: Sequence[KeptFraming]) -> None:
     for framing in framings:
         db.execute(insert(DOCUMENT_PAGES), [pages_row(ref, framing)])
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    """Raise StorageFull and Unavailable for what a database refuses."""
-    try:
-        yield
-    except IntegrityError as e:
-        raise Unavailable(
-            "The document registry refused the change: another process has just changed the same version.",
-            retry_after_s=1,
-        ) from e
-    except DBAPIError as e:
-        if is_full(e):
-            raise StorageFull(f"The document registry cannot grow: {e.orig}.", retry_after_s=60) from e
-        raise Unavailable(f"The document registry cannot be used: {e.orig}.", retry_after_s=60) from e

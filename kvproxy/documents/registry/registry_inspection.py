@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import NullPool, create_engine, inspect
 
 from kvproxy.database.tables.document_tables import DOCUMENT_VERSIONS
-from kvproxy.documents.registry.registry import registry_faults
+from kvproxy.documents.registry.registry_faults import registry_faults
 from kvproxy.documents.registry.registry_rescue import database_faults
 from kvproxy.store.sqlite.sqlite_read_only import read_only
 

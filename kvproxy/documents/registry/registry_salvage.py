@@ -79,19 +79,8 @@ def _consistent(
 ) -> SalvagedRegistry:
     found = SalvagedRegistry()
     versions = sound[DOCUMENT_VERSIONS.name]
-    for key, row in doubtful[DOCUMENT_VERSIONS.name].items():
-        # A damaged row may be the newer of two, and say that the version was revoked.
-        versions.pop(key, None)
-        found.lost.append(describe_loss(DOCUMENT_VERSIONS, row, DAMAGED))
+    _keep_served(found, versions, doubtful[DOCUMENT_VERSIONS.name], texts)
     numbers: dict[str, int] = {row["name"]: row["last_version"] for row in sound[DOCUMENTS.name].values()}
-    for key, row in sorted(versions.items()):
-        text = next((t for t in texts.get(key, ()) if text_fault(t, row["etag"]) is None), None)
-        if text is None:
-            reason = text_fault(next(iter(texts.get(key, ())), None), row["etag"])
-            found.lost.append(describe_loss(DOCUMENT_VERSIONS, row, str(reason)))
-            del versions[key]
-        else:
-            found.rows[DOCUMENT_TEXTS.name].append((*key, text))
     children = [
         t for t in TABLES if t not in (DOCUMENTS, DOCUMENT_VERSIONS, DOCUMENT_TEXTS, DOCUMENT_ALIASES)
     ]
@@ -118,6 +107,27 @@ def _consistent(
     found.rows[DOCUMENT_ALIASES.name] = list(_values(DOCUMENT_ALIASES, aliases))
     found.lost = sorted(set(found.lost))
     return found
+
+
+def _keep_served(
+    found: SalvagedRegistry,
+    versions: dict[Values, dict[str, Any]],
+    doubtful: dict[Values, dict[str, Any]],
+    texts: dict[Values, list[bytes]],
+) -> None:
+    """Keep of ``versions`` those that are beyond doubt and whose text is there, and put the texts into ``found``."""
+    for key, row in doubtful.items():
+        # A damaged row may be the newer of two, and say that the version was revoked.
+        versions.pop(key, None)
+        found.lost.append(describe_loss(DOCUMENT_VERSIONS, row, DAMAGED))
+    for key, row in sorted(versions.items()):
+        text = next((t for t in texts.get(key, ()) if text_fault(t, row["etag"]) is None), None)
+        if text is None:
+            reason = text_fault(next(iter(texts.get(key, ())), None), row["etag"])
+            found.lost.append(describe_loss(DOCUMENT_VERSIONS, row, str(reason)))
+            del versions[key]
+        else:
+            found.rows[DOCUMENT_TEXTS.name].append((*key, text))
 
 
 def _note_missing(

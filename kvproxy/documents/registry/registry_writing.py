@@ -43,14 +43,22 @@ def change_version(db: Connection, ref: DocumentRef, **columns: Any) -> bool:
 
 
 def note_number(db: Connection, name: str, version: int) -> None:
-    """Record that a number of a name is used; the highest one stays."""
+    """Record that a number of a name is used; the highest one stays.
+
+    Example:
+        ``note_number(db, "handbook", 3)``
+    """
     statement = select(DOCUMENTS.c.last_version).where(DOCUMENTS.c.name == name).with_for_update()
     last = db.execute(statement).scalar()
     put_row(db, DOCUMENTS, {"name": name, "last_version": max(version, last or 0)})
 
 
 def put_row(db: Connection, table: Table, row: Row) -> None:
-    """Write a row and its digest in the place of one with the same key."""
+    """Write a row and its digest in the place of one with the same key.
+
+    Example:
+        ``put_row(db, DOCUMENTS, {"name": "handbook", "last_version": 3})``
+    """
     values = sealed(table, row)
     same = [column == values[column.name] for column in table.primary_key.columns]
     if db.execute(update(table).where(*same), values).rowcount == 0:

@@ -136,14 +136,18 @@ class EvictionHeap:
         A retained node that is on disk is about to be read. It counts as in use already, as it will when its page has
         come: attaching that page must not make fewer pages evictable.
         """
-        if node.page is not None and self._sequences[node.page] > 0:
-            return True
-        return node.retained > 0 and (node.page is not None or node.stored or node.spilled)
+        if node.page is not None:
+            return node.retained > 0 or self._sequences[node.page] > 0
+        return node.retained > 0 and (node.stored or node.spilled)
 
     def _update_evictable(self, page: int) -> None:
         """Recompute whether the page is evictable, and queue its nodes when it is."""
         nodes = self._nodes[page]
-        evictable = bool(nodes) and not any(n.in_use_below for n in nodes)
+        evictable = bool(nodes)
+        for node in nodes:
+            if node.in_use_below:
+                evictable = False
+                break
         if evictable != self._evictable[page]:
             self._evictable[page] = evictable
             self.count += 1 if evictable else -1

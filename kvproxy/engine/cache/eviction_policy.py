@@ -75,18 +75,20 @@ class GreedyDual:
 
     def priority(self, node: Node) -> float:
         """Return the least mean worth per page of the chain that ends with the node. See the class."""
-        worth = total = self._worth(node)
+        first = self._costs.compute_s(0)
+        worth = total = self._worth(node, first)
         count = 1
         at = node.parent
         while at is not None and at.page is not None and at.resident_below == 1:
-            total, count = total + self._worth(at), count + 1
+            total, count = total + self._worth(at, first), count + 1
             worth = min(worth, total / count)
             at = at.parent
         return worth
 
-    def _worth(self, node: Node) -> float:
+    def _worth(self, node: Node, first: float) -> float:
+        """``first``: seconds of the first page, the unit."""
         cost = self._costs.again_s(node.index, len(node.token_ids), on_disk=node.stored or node.spilled)
-        return node.base + node.frequency * cost / self._costs.compute_s(0)
+        return node.base + node.frequency * cost / first
 
     def note_eviction(self, node: Node) -> None:
         """See ``EvictionPolicy.note_eviction``."""

@@ -18,7 +18,7 @@ from enum import Enum, auto
 from kvproxy.core import PAGE_TOKENS, Kept, KeptPage, KnownPrefix, Residency
 from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.eviction_policy import EvictionPolicy, GreedyDual
-from kvproxy.engine.cache.load_or_recompute import PageChoice, pages_worth_taking
+from kvproxy.engine.cache.load_or_recompute import worth_taking
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
 from kvproxy.engine.cache.page_evictor import PageEvictor
@@ -175,20 +175,7 @@ class KVCache:
             return self._worth_taking(self.index.match(token_ids, scopes, limit, keys, known), least)
 
     def _worth_taking(self, found: PrefixMatch, least: int) -> PrefixMatch:
-        if all(node.page is not None for node in found.nodes):
-            return found
-        costs = self.costs
-        pages = [
-            PageChoice(
-                0.0 if node.page is not None else costs.load_s_of(far=self.far(node)),
-                costs.compute_s(i, min(PAGE_TOKENS, found.tokens - i * PAGE_TOKENS)),
-            )
-            for i, node in enumerate(found.nodes)
-        ]
-        count = pages_worth_taking(pages, least=min(pages_for(least), len(pages)))
-        if count == len(pages):
-            return found
-        return PrefixMatch(found.nodes[:count], count * PAGE_TOKENS, dearer=True)
+        return worth_taking(found, self.costs, self.far, least)
 
     def note_use(self, nodes: Iterable[Node]) -> None:
         """Record that a request takes these nodes' KV, which raises their priority. Once for each request."""

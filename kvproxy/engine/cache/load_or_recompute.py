@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache.page_costs import PageCosts
+from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
 
 WORTH_S = 0.02
 """Seconds that computing must save before kept pages are left on disk. Below that, measured times decide nothing: one
@@ -35,3 +39,27 @@ def pages_worth_taking(pages: Sequence[PageChoice], least: int = 0) -> int:
         if seconds < cheapest:
             best, cheapest = count, seconds
     return best if everything - cheapest > WORTH_S else len(pages)
+
+
+def worth_taking(
+    found: PrefixMatch, costs: PageCosts, far: Callable[[Node], bool], least: int
+) -> PrefixMatch:
+    """Return the part of a match that is cheaper to take than to compute: all of one in memory.
+
+    ``far``: whether a node's page comes from an object store; ``least``: positions that are taken at any price.
+
+    Example: ``worth_taking(index.match(ids, scopes, limit), costs, far=lambda node: False, least=0)``
+    """
+    if all(node.page is not None for node in found.nodes):
+        return found
+    pages = [
+        PageChoice(
+            0.0 if node.page is not None else costs.load_s_of(far=far(node)),
+            costs.compute_s(i, min(PAGE_TOKENS, found.tokens - i * PAGE_TOKENS)),
+        )
+        for i, node in enumerate(found.nodes)
+    ]
+    count = pages_worth_taking(pages, min(-(-least // PAGE_TOKENS), len(pages)))
+    if count == len(pages):
+        return found
+    return PrefixMatch(found.nodes[:count], count * PAGE_TOKENS, dearer=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ ASSUMED_FAR_BYTES = 1e8
 """The same of an object store."""
 _ASSUMED_SPEEDS = {False: ASSUMED_BYTES, True: ASSUMED_FAR_BYTES}
 
+FORGOTTEN_S = 60.0
+"""Seconds after which times that were worse than assumed are taken for a bad moment."""
 LEAST_TIMED = 64
 """Prefills of fewer positions say more about overheads than about positions."""
 _REMEMBERED = 32
@@ -128,15 +131,27 @@ class PageCosts:
 
 
 class _Fastest:
-    """The least of the last few times; an assumed one until the first was taken."""
+    """The least of the last few times; an assumed one until the first was taken.
+
+    Times of over FORGOTTEN_S ago count no more where they were worse than assumed: pages that were left on disk for
+    being slow once would never be timed again.
+    """
 
     def __init__(self, assumed: float) -> None:
-        self.seconds = assumed
+        self._assumed = self._least = assumed
         self._timed: deque[float] = deque(maxlen=_REMEMBERED)
+        self._last = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The least time."""
+        stale = time.monotonic() - self._last > FORGOTTEN_S
+        return min(self._assumed, self._least) if stale else self._least
 
     def add(self, seconds: float) -> None:
+        """Record a time."""
         self._timed.append(seconds)
-        self.seconds = min(self._timed)
+        self._least, self._last = min(self._timed), time.monotonic()
 
 
 UNIFORM = PageWork(linear=1e9, attention=0.0)

@@ -170,7 +170,8 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
     if terms is not None:
         # After the publish, which may fail. Until then a granted document serves nobody who sends its text.
         await pricing_of(request).choose(wanted.id, request[CALLER].name, terms, wanted.licence)
-        await publisher.renew_manifests(wanted.id, request[CALLER])
+        if publisher.manifests is not None:
+            await publisher.manifests.renew_own(wanted.id, request[CALLER])
     return published
 
 

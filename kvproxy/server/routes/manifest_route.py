@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from kvproxy.core import DocumentRef
+from kvproxy.errors import RouteNotFound
 from kvproxy.manifests.manifest_claims import manifest_claims
 from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.components import CALLER, COMPONENTS
@@ -23,7 +24,10 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
     if publisher.library.versions(f"{name}/manifest", request[CALLER]):
         # A document may be called so. Its own address comes before that of another one's manifest.
         return await documents_route.describe(request, DocumentRef(f"{name}/manifest"))
-    signed = await publisher.manifest(parse_document_ref(name, param="document"), request[CALLER])
+    ref = parse_document_ref(name, param="document")
+    if publisher.manifests is None:
+        raise RouteNotFound("There are no manifests here: this proxy has no keys to sign with.")
+    signed = await publisher.manifests.visible(ref, request[CALLER])
     headers = {"Vary": "Accept"}
     if JOSE in request.headers.get("Accept", ""):
         return web.Response(text=signed.jws, content_type=JOSE, headers=headers)

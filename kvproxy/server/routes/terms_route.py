@@ -47,7 +47,8 @@ async def set_terms(request: web.Request) -> web.StreamResponse:
     if known.document.owner_scope != caller.scope:
         raise PermissionDenied(f"Only the publisher of '{ref.id}' can set its terms.")
     await pricing.choose(ref.id, caller.name, terms, wanted.licence)
-    await request.app[COMPONENTS].publisher.renew_manifests(ref.id, caller)
+    if (manifests := request.app[COMPONENTS].publisher.manifests) is not None:
+        await manifests.renew_own(ref.id, caller)
     return json_response(_body(await pricing.priced(ref.id, caller.name)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from kvproxy.errors import NotReady
+from kvproxy.errors import RouteNotFound
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.query_switches import is_true
@@ -41,5 +41,7 @@ async def repair_store(request: web.Request) -> web.StreamResponse:
 def _upkeep(request: web.Request) -> LiveUpkeep:
     upkeep = request.app[COMPONENTS].upkeep
     if upkeep is None:
-        raise NotReady("This server has no store of its own to check.")
+        raise RouteNotFound(
+            f"Invalid URL ({request.method} {request.path}): this server has no store of its own."
+        )
     return upkeep

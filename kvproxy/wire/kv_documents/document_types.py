@@ -107,8 +107,8 @@ class WithdrawnBody(TypedDict):
 
 
 class KvPublished(TypedDict):
-    """What the caller has published. ``bytes`` are those of its KV over all framings, ``tokens`` those of the texts
-    alone."""
+    """The caller's published documents, summed. ``bytes`` are those of its KV over all framings, ``tokens`` those of
+    the texts alone."""
 
     versions: int
     bytes: int

@@ -71,6 +71,19 @@ def opened(folder: Path) -> tuple[dict[DocumentRef, RegistryEntry], list[str], i
         return entries, registry.check(), tenants
 
 
+def check_recovered(
+    entries: dict[DocumentRef, RegistryEntry], lines: list[logging.LogRecord], file: str
+) -> None:
+    """Check that what is served is what was published, and that the log has a line for each loss."""
+    assert all(r.exc_info is None and "\n" not in r.getMessage() for r in lines)
+    for ref, entry in entries.items():
+        if ref == DELETED.ref:
+            assert file == "-wal" and entry.document == DELETED, "a deletion that was cut off"
+            continue
+        assert entry.document == ENTRIES[ref].document
+        assert set(entry.framings) <= set(ENTRIES[ref].framings)
+
+
 @pytest.mark.parametrize("damage", [flips, cuts, holes])
 @pytest.mark.parametrize(("store", "file"), [("closed", ""), ("killed", ""), ("killed", "-wal")])
 def test_only_published_texts_are_known_after_any_damage(
@@ -102,13 +115,7 @@ def test_only_published_texts_are_known_after_any_damage(
             assert "tenants" in str(e.statement)
             continue
         lines = [r for r in caplog.records if r.levelno >= logging.WARNING]
-        assert all(r.exc_info is None and "\n" not in r.getMessage() for r in lines)
-        for ref, entry in entries.items():
-            if ref == DELETED.ref:
-                assert file == "-wal" and entry.document == DELETED, "a deletion that was cut off"
-                continue
-            assert entry.document == ENTRIES[ref].document
-            assert set(entry.framings) <= set(ENTRIES[ref].framings)
+        check_recovered(entries, lines, file)
         assert tenants == COUNT or damage is not flips
         assert lines or entries == ENTRIES or (file == "-wal" and damage is cuts), number
         noticed += bool(lines)

@@ -5,7 +5,10 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvproxy.engine.cache.load_or_recompute import WORTH_S, PageChoice, pages_worth_taking
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache.load_or_recompute import WORTH_S, PageChoice, pages_worth_taking, worth_taking
+from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
+from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
 
 choices = st.lists(
     st.builds(
@@ -49,3 +52,31 @@ def test_deep_pages_are_loaded_though_those_before_them_are_dear() -> None:
 
 def test_milliseconds_turn_no_hit_into_a_miss() -> None:
     assert pages_worth_taking([PageChoice(0.005, 0.001)] * 4) == 4
+
+
+def chain(pages: int, in_memory: int) -> PrefixMatch:
+    nodes = [Node("a", b"", b"", None, i, tuple(range(PAGE_TOKENS))) for i in range(pages)]
+    for number, node in enumerate(nodes[:in_memory]):
+        node.page = number + 1
+    return PrefixMatch(tuple(nodes), pages * PAGE_TOKENS - 56)
+
+
+def test_a_slow_object_store_is_left_alone_and_the_disk_read() -> None:
+    costs = PageCosts(UNIFORM, page_bytes=2**20)
+    costs.loaded(0.001)
+    costs.loaded(2.0, far=True)
+    found = chain(6, in_memory=2)
+    assert worth_taking(found, costs, lambda node: False, 0) is found
+    taken = worth_taking(found, costs, lambda node: True, 0)
+    assert (len(taken.nodes), taken.tokens, taken.dearer) == (2, 2 * PAGE_TOKENS, True)
+    promised = worth_taking(found, costs, lambda node: True, found.tokens)
+    assert promised is found, "a hit that was promised is kept, whatever it costs"
+    assert worth_taking(chain(3, in_memory=3), costs, lambda node: True, 0).tokens == 3 * PAGE_TOKENS - 56
+
+
+def test_after_one_fast_answer_it_is_asked_again() -> None:
+    costs = PageCosts(UNIFORM, page_bytes=2**20)
+    costs.loaded(2.0, far=True)
+    assert worth_taking(chain(20, 0), costs, lambda node: True, 0).tokens == 0
+    costs.loaded(0.0005, far=True)
+    assert worth_taking(chain(20, 0), costs, lambda node: True, 0).tokens == 20 * PAGE_TOKENS - 56

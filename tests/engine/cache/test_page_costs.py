@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache.page_costs import LEAST_TIMED, PageCosts, PageWork
+from kvproxy.engine.cache.page_costs import FORGOTTEN_S, LEAST_TIMED, UNIFORM, PageCosts, PageWork
 
 WORK = PageWork.of(layers=36, hidden=2560, heads=32, kv_heads=8, head_dim=128, intermediate=9728)
 
@@ -57,3 +57,17 @@ def test_what_is_slower_to_read_than_to_compute_is_not_worth_spilling() -> None:
     spilling.computed(0, PAGE_TOKENS, 1.0)
     spilling.loaded(0.3)
     assert spilling.again_s(0, PAGE_TOKENS, on_disk=False) == 0.3
+
+
+def test_a_tier_that_was_slow_once_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("kvproxy.engine.cache.page_costs.time.monotonic", lambda: now[0])
+    costs = PageCosts(UNIFORM, page_bytes=10**6)
+    assumed = costs.load_s_of(far=True)
+    costs.loaded(30.0, far=True)
+    assert costs.load_s_of(far=True) == 30.0 and costs.load_s < 30.0
+    now[0] += FORGOTTEN_S + 1
+    assert costs.load_s_of(far=True) == assumed
+    costs.loaded(assumed / 2, far=True)
+    now[0] += FORGOTTEN_S + 1
+    assert costs.load_s_of(far=True) == assumed / 2, "what was better than assumed is no bad moment"

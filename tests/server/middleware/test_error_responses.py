@@ -24,6 +24,8 @@ def instances() -> list[KVProxyError]:
     special: dict[type[KVProxyError], KVProxyError] = {
         tree.ContextTooLong: tree.ContextTooLong(limit=1, prompt_tokens=2, completion_tokens=3),
         tree.UpstreamError: tree.UpstreamError("m", status=418, error={"code": "teapot"}),
+        tree.DocumentRevoked: tree.DocumentRevoked("handbook@3", "it was wrong"),
+        tree.DocumentExpired: tree.DocumentExpired("handbook@3", 1_800_000_000),
         tree.HitLost: tree.HitLost("m", MissReason.PAGES_REJECTED),
     }
     classes = [x for x in vars(tree).values() if isinstance(x, type) and issubclass(x, KVProxyError)]

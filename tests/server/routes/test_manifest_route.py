@@ -30,8 +30,9 @@ async def test_it_is_signed_and_shown_to_those_who_may_see_the_document(importer
         for other in ("bob", "boss", "reader"):
             assert (await http.get(PATH, headers=bearer(other))).status == 404
         assert (await http.get(PATH)).status == 401
-        wrong = await http.get("/kv/v1/documents/handbook@x/manifest", headers=bearer("alice"))
-        assert wrong.status == 400
+        for wrong, status in (("handbook@2", 404), ("handbook@latest@1", 400)):
+            response = await http.get(f"/kv/v1/documents/{wrong}/manifest", headers=bearer("alice"))
+            assert response.status == status
 
 
 async def test_what_verify_measures_is_in_it(importer: Host) -> None:
@@ -59,4 +60,4 @@ async def test_a_document_that_is_called_so_comes_first(importer: Host) -> None:
 async def test_a_proxy_without_keys_has_none() -> None:
     async with client_of(make_proxy()) as http:
         response = await http.get(PATH)
-        assert response.status == 404 and (await response.json())["error"]["code"] == "document_not_found"
+        assert response.status == 404 and (await response.json())["error"]["code"] == "unknown_url"

@@ -4,29 +4,8 @@ from dataclasses import replace
 
 from kvproxy.core.callers import DEFAULT_PERMISSIONS
 from kvproxy.upkeep.live_upkeep import LiveUpkeep
-from kvproxy.upkeep.repair_store import StoreRepair
-from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart
 from tests.server.doubles import Proxy, client_of, make_proxy
-
-FAULT = StoreFault(
-    StorePart.PAGES, "page ab: the payload fails its checksum", "drop and recompute", b"a" * 32
-)
-
-
-class OneFault(LiveUpkeep):
-    """A store with one fault, which a repair mends."""
-
-    def __init__(self) -> None:
-        self.deep: list[bool] = []
-        self.faults: tuple[StoreFault, ...] = (FAULT,)
-
-    async def check(self, *, deep: bool = False) -> StoreCheck:
-        self.deep.append(deep)
-        return StoreCheck(self.faults, ("a note",), {"pages": 3})
-
-    async def repair(self) -> StoreRepair:
-        mended, self.faults = self.faults, ()
-        return StoreRepair(mended, (), ("1 pages dropped",))
+from tests.server.upkeep_double import OneFault
 
 
 def proxy_of(upkeep: LiveUpkeep | None, **fields: object) -> Proxy:

@@ -75,8 +75,8 @@ def test_one_stop_string_and_nulls() -> None:
         {"presence_penalty": 0.0, "frequency_penalty": 0, "repetition_penalty": 1, "min_p": 0, "top_k": -1},
         {"modalities": ["text"], "audio": None},
         {"user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "verbosity": "low"},
-        {"prediction": None, "prompt_cache_retention": "24h"},
-        {"prompt_cache_options": {"mode": "implicit", "ttl": "30m"}},
+        {"prediction": None, "prompt_cache_retention": "in_memory"},
+        {"prompt_cache_options": {"mode": "implicit"}},
         {"made_up": {"by": ["a", "client"]}},
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.errors import InvalidRequest, NotReady, StorageFull
+from kvproxy.errors import InvalidRequest, RouteNotFound, StorageFull
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.requests.query_switches import SWITCH
 from kvproxy.server.routes import upkeep_route
@@ -28,7 +28,7 @@ UPKEEP = (
             Parameter("deep", "query", {"type": "string", "enum": list(SWITCH)}, "Read every page.", "true"),
         ),
         answers=(DocumentedAnswer(KvCheck, description="The findings."),),
-        errors=(InvalidRequest, NotReady),
+        errors=(InvalidRequest, RouteNotFound),
     ),
     Operation(
         id="repairStore",
@@ -44,6 +44,6 @@ UPKEEP = (
             "running proxy."
         ),
         answers=(DocumentedAnswer(KvRepair, description="What was mended, and what is left."),),
-        errors=(NotReady, StorageFull),
+        errors=(RouteNotFound, StorageFull),
     ),
 )
