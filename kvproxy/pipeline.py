@@ -170,13 +170,7 @@ class Pipeline:
         further: Callable[[Generation], AsyncGenerator[Event, None]] = local.generate
         if started is None or events is None:
             missed = ExplainedMiss(self.explaining, asked, clock, self.metrics.missed)
-            with clock.measure("compose"):
-                size = len(prompt.token_ids) * _TOKEN_CHARACTERS
-                call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
-            named = [span for span in prompt.documents if span.by_reference]
-            async with while_served(self._composer.library, named):
-                events = self._misses.miss(generation, call)
-                started = await first_event(events, clock)
+            call, started, events = await self._missed(generation, request, caller, clock)
             if started.parsed:
                 further = partial(self._misses.miss, call=call)
             await missed.settle()
@@ -193,6 +187,18 @@ class Pipeline:
         return Reply(
             decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter, bill, line
         )
+
+    async def _missed(
+        self, generation: Generation, request: Request, caller: Caller, clock: Timings
+    ) -> tuple[dict[str, Any], Started, AsyncGenerator[Event, None]]:
+        """Start a miss; return the call for other models, the first event and the generator of the others."""
+        with clock.measure("compose"):
+            size = len(generation.prompt.token_ids) * _TOKEN_CHARACTERS
+            call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
+        named = [span for span in generation.prompt.documents if span.by_reference]
+        async with while_served(self._composer.library, named):
+            events = self._misses.miss(generation, call)
+            return call, await first_event(events, clock), events
 
     async def _generation(
         self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim, bill: Bill

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvproxy.core import MissCause
-from kvproxy.core.miss_remedies import REMEDIES
 from kvproxy.explain.misses_page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "misses.md"
@@ -21,10 +20,3 @@ def test_the_page_is_the_list() -> None:
         if line.startswith("| `") and "explain." not in line
     ]
     assert rows == [cause.value for cause in MissCause]
-
-
-def test_every_cause_has_a_remedy_in_a_clause() -> None:
-    assert set(REMEDIES) == set(MissCause)
-    for remedy in REMEDIES.values():
-        for words in (remedy.meaning, remedy.do):
-            assert words and not words.endswith(".") and "|" not in words and "\n" not in words

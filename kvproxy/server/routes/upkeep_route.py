@@ -41,5 +41,7 @@ async def repair_store(request: web.Request) -> web.StreamResponse:
 def _upkeep(request: web.Request) -> LiveUpkeep:
     upkeep = request.app[COMPONENTS].upkeep
     if upkeep is None:
-        raise RouteNotFound(f"Invalid URL ({request.method} {request.path}): this server has no store of its own.")
+        raise RouteNotFound(
+            f"Invalid URL ({request.method} {request.path}): this server has no store of its own."
+        )
     return upkeep

@@ -46,7 +46,7 @@ class ShownDifference(TypedDict):
 
 
 class KvExplanation(TypedDict):
-    """What would be found for a request now, and why no more."""
+    """The outcome that a request would have now, and the first difference that made it so."""
 
     object: Literal["kv_explanation"]
     outcome: Literal["hit", "miss"]

@@ -47,8 +47,9 @@ RESIDENCY = (
         summary="Keep a document's KV in memory",
         description=(
             "Brings the pages into memory, computes those that are missing, and keeps them there, also after a "
-            "restart. All are pinned or none (400 `cannot_fit`); with `partial` as many as the budgets leave, the "
-            "first ones of each framing. For the publisher alone. The same call again changes nothing, or pins more."
+            "restart. All are pinned or none (400 `page_budget_exceeded`); with `partial` as many as the budgets "
+            "leave, the first ones of each framing. For the publisher alone. The same call again changes nothing, or "
+            "pins more."
         ),
         parameters=(
             DOCUMENT_REF,
