@@ -167,16 +167,20 @@ class Pipeline:
         choices, parsed = await all_choices(events, started, generation, request.n, further, clock)
         exact, ttft_s = local.info.exact, clock.elapsed_s
         meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
-        if missed is not None:
-            missed.replied()
-        if self.explaining is not None:
-            self.explaining.remember(asked, id)
-        self._noted(asked)
+        self._follow(asked, id, missed)
         line.begin(started, lambda: meter.generated)
         bill.learn(len(prompt.token_ids) - started.cached_tokens, started.prefill_s)
         return Reply(
             decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter, bill, line
         )
+
+    def _follow(self, asked: AskedPrompt, id: str, missed: ExplainedMiss | None) -> None:
+        """Tell all that learn from requests of one that has its first token."""
+        if missed is not None:
+            missed.replied()
+        if self.explaining is not None:
+            self.explaining.remember(asked, id)
+        self._noted(asked)
 
     async def _generation(
         self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim, bill: Bill
