@@ -17,14 +17,15 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
 from kvproxy.settings.byte_size import Bytes, parse_bytes
+from kvproxy.settings.document_settings import DocumentSettings as DocumentSettings
+from kvproxy.settings.document_settings import FramingSettings as FramingSettings
 from kvproxy.settings.explain_settings import ExplainSettings
 from kvproxy.settings.learning_settings import LearningSettings
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
-from kvproxy.settings.quota_settings import QuotaSettings
 from kvproxy.settings.section import Section as _Section
 from kvproxy.settings.store_settings import Compression, EncryptionKeys, ObjectSettings
-from kvproxy.settings.trusted_host_settings import TrustedHostSettings
+from kvproxy.settings.upstream_settings import UpstreamSettings as UpstreamSettings
 
 NAMED_OPENINGS = ("date", "time", "session", "env")
 
@@ -158,70 +159,6 @@ class ResponseSettings(_Section):
 
     ttl_s: float = Field(default=30 * 86400.0, gt=0)
     max_size: Bytes = 256 * 2**20
-
-
-class FramingSettings(_Section):
-    """An expected place of published documents, for which their pages are computed ahead of time."""
-
-    place: Literal["system", "user", "text"] = "system"
-    """At the head of the system message, of the first user message, or of a text completion's prompt."""
-    system: str | None = None
-    """For ``place: user``: the system prompt before it; None sends no system message."""
-
-    @model_validator(mode="after")
-    def _system_only_for_user(self) -> FramingSettings:
-        if self.place != "user" and self.system is not None:
-            raise ValueError("'system' goes with 'place: user' only")
-        return self
-
-
-class DocumentSettings(_Section):
-    """Published documents: the framings and spellings that are prefilled, and the defaults of publishing."""
-
-    framings: tuple[FramingSettings, ...] = (FramingSettings(place="system"), FramingSettings(place="user"))
-    default_visibility: Literal["public", "granted", "private"] = "public"
-    max_text: Bytes = 8 * 2**20
-    pin_share: float | None = Field(default=None, ge=0, le=1)
-    """The part of the pages that documents may pin, half of the page budget, which one tenant may have. None: all
-    where there is one API key or none, half where there are several."""
-    spellings: Literal["auto", "exact"] = "auto"
-    """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
-    programs that drop them; ``exact``: as published only."""
-    quota: QuotaSettings = QuotaSettings()
-    expiry_grace_s: float = Field(default=86_400.0, ge=0)
-    """Seconds from the end of a version that was published with a time to live to its deletion. Until then its
-    publisher can touch it."""
-    trusted_hosts: tuple[TrustedHostSettings, ...] = ()
-    """Hosts whose exports may be imported with their pages; this host's own always may."""
-    import_check: float = Field(default=0.25, ge=0.0, le=1.0)
-    """The share of an import's pages that is computed again before it is served: at least one page of each framing, and
-    always the last; the rest follows in idle time. 1 computes all of them before, which takes a prefill."""
-
-
-class UpstreamSettings(_Section):
-    """One deployment of another model; ``params`` go to litellm's Router as ``litellm_params``."""
-
-    name: str = Field(min_length=1)
-    params: dict[str, Any]
-    passthrough: bool = False
-    """Pass requests through byte for byte, without litellm; ``params`` are model, api_base and api_key then."""
-
-    @model_validator(mode="after")
-    def _has_model(self) -> UpstreamSettings:
-        if not isinstance(self.params.get("model"), str):
-            raise ValueError("params needs 'model', e.g. openai/gpt-4o-mini")
-        if self.passthrough:
-            self._check_passthrough()
-        return self
-
-    def _check_passthrough(self) -> None:
-        if not self.params["model"].startswith(("openai/", "anthropic/")):
-            raise ValueError("passthrough needs a 'model' in params that starts with openai/ or anthropic/")
-        for name in ("api_base", "api_key"):
-            if not isinstance(self.params.get(name), str) or not self.params[name]:
-                raise ValueError(f"passthrough needs '{name}' in params")
-        if more := sorted(set(self.params) - {"model", "api_base", "api_key"}):
-            raise ValueError(f"passthrough takes model, api_base and api_key only, not {', '.join(more)}")
 
 
 class Config(_Section):

@@ -6,9 +6,8 @@ hit becomes a miss, once. After it nothing is retried: an exception ends the str
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,32 +24,22 @@ from kvproxy.backends.base import (
 )
 from kvproxy.charging.charge_requests import Charging, NoCharging, Offer, OrderedPrompt
 from kvproxy.charging.request_bill import Bill
-from kvproxy.core import Caller, ChatRequest, Decision, LeftOut, Miss, MissReason, Prompt, TextRequest
-from kvproxy.documents.library.served_documents import while_served
+from kvproxy.core import Caller, ChatRequest, Decision, LeftOut, Prompt, TextRequest
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.errors import Gone, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
-from kvproxy.events import Event, Started
+from kvproxy.errors import ModelNotFound, NotReady
+from kvproxy.events import Event
 from kvproxy.explain.explaining_thread import ExplainedMiss, ExplainingThread
 from kvproxy.explain.miss_explainer import AskedPrompt
-from kvproxy.generations import all_choices, first_event, fit_sampling, most_tokens
+from kvproxy.generation_start import GenerationStart
+from kvproxy.generations import all_choices, fit_sampling, most_tokens
 from kvproxy.reply import Reply
-from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Metrics
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 
-logger = logging.getLogger(__name__)
-
-REFUSALS = (InvalidRequest, Retryable)
-"""Errors about the request or the engine's load, not about its pages: a miss would end in the same error."""
-
 PREDICTION_SLACK = 256
 """Tokens of a prediction that are used beyond ``max_tokens``, since the answer may skip part of the prediction."""
-
-_TOKEN_CHARACTERS = 4
-"""Characters of text per token of a prompt, on average."""
-
 
 Request = ChatRequest | TextRequest
 
@@ -85,6 +74,7 @@ class Pipeline:
         self._misses = misses
         self._default_max_tokens = default_max_tokens
         self._decide = decide
+        self._start = GenerationStart(composer, misses, decide)
         self.charging = charging
         self.explaining = explaining
         self._noted = noted
@@ -162,7 +152,7 @@ class Pipeline:
             await bill.open(request.model, [ordered])
         line = bill.line(len(generation.prompt.token_ids), generation.prompt.documents)
         generation = replace(generation, progress=line.progress)
-        decision, started, events = await self._hit(local, generation, clock)
+        decision, started, events = await self._start.hit(local, generation, clock)
         clock.decision = decision
         prompt = generation.prompt
         asked = AskedPrompt(request, prompt, generation.caller, decision)
@@ -170,35 +160,27 @@ class Pipeline:
         further: Callable[[Generation], AsyncGenerator[Event, None]] = local.generate
         if started is None or events is None:
             missed = ExplainedMiss(self.explaining, asked, clock, self.metrics.missed)
-            call, started, events = await self._missed(generation, request, caller, clock)
+            call, started, events = await self._start.miss(generation, request, caller, clock)
             if started.parsed:
                 further = partial(self._misses.miss, call=call)
             await missed.settle()
         choices, parsed = await all_choices(events, started, generation, request.n, further, clock)
         exact, ttft_s = local.info.exact, clock.elapsed_s
         meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
-        if missed is not None:
-            missed.replied()
-        if self.explaining is not None:
-            self.explaining.remember(asked, id)
-        self._noted(asked)
+        self._follow(asked, id, missed)
         line.begin(started, lambda: meter.generated)
         bill.learn(len(prompt.token_ids) - started.cached_tokens, started.prefill_s)
         return Reply(
             decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter, bill, line
         )
 
-    async def _missed(
-        self, generation: Generation, request: Request, caller: Caller, clock: Timings
-    ) -> tuple[dict[str, Any], Started, AsyncGenerator[Event, None]]:
-        """Start a miss; return the call for other models, the first event and the generator of the others."""
-        with clock.measure("compose"):
-            size = len(generation.prompt.token_ids) * _TOKEN_CHARACTERS
-            call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
-        named = [span for span in generation.prompt.documents if span.by_reference]
-        async with while_served(self._composer.library, named):
-            events = self._misses.miss(generation, call)
-            return call, await first_event(events, clock), events
+    def _follow(self, asked: AskedPrompt, id: str, missed: ExplainedMiss | None) -> None:
+        """Tell all that learn from requests of one that has its first token."""
+        if missed is not None:
+            missed.replied()
+        if self.explaining is not None:
+            self.explaining.remember(asked, id)
+        self._noted(asked)
 
     async def _generation(
         self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim, bill: Bill
@@ -300,41 +282,6 @@ class Pipeline:
         if self._local is None:
             raise ModelNotFound("local")
         return self._composer
-
-    async def _hit(
-        self, local: LocalBackend, generation: Generation, clock: Timings
-    ) -> tuple[Decision, Started | None, AsyncGenerator[Event, None] | None]:
-        """Look the prompt's pages up and decide; start the generation of a hit.
-
-        Returns the decision, and for a hit that has started its first event and the generator of the others.
-        The lookup holds its pages until the engine has started, which then holds its own. It ends before the
-        miss path: a miss needs no page, and pages held for queued requests are not available to the running one.
-        """
-        with ExitStack() as held:
-            with clock.measure("match"):
-                lookup = held.enter_context(local.hold(generation.prompt, generation.caller))
-                decision = self._decide(generation.prompt, lookup)
-            if isinstance(decision, Miss):
-                return decision, None, None
-            required = replace(generation, require_cached=decision.cached_tokens)
-            try:
-                async with while_served(self._composer.library, generation.prompt.documents):
-                    events = local.generate(required)
-                    return decision, await first_event(events, clock), events
-            except Gone:
-                # Whoever sent the text has its answer, computed from that text; the name alone has none any more.
-                if any(span.by_reference for span in generation.prompt.documents):
-                    raise
-                reason = MissReason.NOT_RESIDENT
-            except HitLost as e:
-                logger.warning("%s: hit lost, served as a miss: %s", generation.request_id, e.message)
-                reason = e.reason
-            except REFUSALS:
-                raise
-            except Exception:
-                logger.exception("%s: hit path failed, served as a miss", generation.request_id)
-                reason = MissReason.ENGINE_FAILED
-            return Miss(reason, decision.document), None, None
 
     async def _predicted(self, request: Request, max_tokens: int) -> tuple[int, ...] | None:
         if not isinstance(request, ChatRequest) or request.prediction is None:

@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
-from kvproxy.core import LATEST, Caller, DocumentRef, Visibility
+from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.core.document_quota import NO_QUOTA
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix, Origin, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
-from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
-from kvproxy.documents.library.published_usage import usage_of
-from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
-from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.documents.prepared.preparation import SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.registry.registry import Registry
-from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentNotFound, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.manifests.manifest import ManifestSource
 from kvproxy.manifests.version_manifests import ManifestIssuer, VersionManifests
 from kvproxy.publishing.arrivals import Arrival
-from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_quotas import DocumentQuotas, QuotaOf
-from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.document_views import DocumentViews
 from kvproxy.publishing.ending_parts import EndingParts
 from kvproxy.publishing.expiry_clock import ExpiryClock
-from kvproxy.publishing.holdings import DocumentHolding, Holdings
-from kvproxy.publishing.published_pages import PublishedPages
+from kvproxy.publishing.holdings import DocumentHolding
+from kvproxy.publishing.id_ownership import check_free, newest_own, reusable_scopes
+from kvproxy.publishing.meant_documents import deletable_versions
+from kvproxy.publishing.new_versions import NewVersions, VersionDraft
+from kvproxy.publishing.publishing_parts import make_parts
 from kvproxy.publishing.restoration import Restoration
 from kvproxy.publishing.stored_documents import stored_documents
 from kvproxy.publishing.text_preparation import MARGIN as MARGIN
-from kvproxy.publishing.text_preparation import prepare_text
+from kvproxy.publishing.text_preparation import TextPreparer
 from kvproxy.publishing.version_endings import VersionEndings
+from kvproxy.publishing.version_removal import VersionRemoval
+from kvproxy.publishing.version_revival import revive_version
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 
@@ -83,53 +79,26 @@ class Publisher:
         ``quota_of``: what each tenant may have published; ``clock``: that of versions' ends.
         ``issuer`` signs the manifests of versions; without one there are
         none."""
-        self._composer = composer
-        self._preparation = Preparation(composer, spellings)
-        self.library = library
-        self._registry = registry
-        self._local = local
+        parts = make_parts(
+            library, registry, local, TextPreparer(composer, spellings, local), texts, pin_share
+        )
+        self.library, self.reads = library, parts.reads
+        self._parts, self._holdings, self._locks, self._pins = parts, parts.holdings, parts.locks, parts.pins
         self._default_visibility = default_visibility
         self._max_text = max_text
         self._hosting = hosting or FreeHosting()
-        self._holdings = Holdings()
-        self._pages = PublishedPages(local, self._holdings)
-        self._locks = DocumentLocks()
-        self.reads = DocumentReads(registry)
-        self._pins = Pins(registry, local, self._holdings, pin_share)
-        self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads.of)
-        self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
+        self._views = DocumentViews(library, parts.holdings, local, parts.pins, parts.reads.of)
         self.quotas = DocumentQuotas(library, quota_of, local.info.page_bytes)
-        self.endings = VersionEndings(
-            library,
-            registry,
-            self._locks,
-            EndingParts(self._let_go, self._forget, self._revive),
-            grace_s=expiry_grace_s,
-            clock=clock,
-        )
-        self._restoration = Restoration(
-            endings=self.endings,
-            preparation=self._preparation,
-            library=library,
-            registry=registry,
-            local=local,
-            holdings=self._holdings,
-            locks=self._locks,
-            pins=self._pins,
-            texts=self._texts,
-        )
-        self.residency = DocumentResidency(
-            library=library,
-            registry=registry,
-            local=local,
-            holdings=self._holdings,
-            locks=self._locks,
-            pins=self._pins,
-        )
+        self._removal = VersionRemoval(parts)
+        steps = EndingParts(self._removal.let_go, self._removal.forget, partial(revive_version, parts))
+        self.endings = VersionEndings(parts, steps, grace_s=expiry_grace_s, clock=clock)
+        self._new_versions = NewVersions(parts, self.quotas, self.endings.follow)
+        self._restoration = Restoration(parts, self.endings)
+        self.residency = DocumentResidency(parts)
         self.manifests = (
             None if issuer is None else VersionManifests(issuer, library, self._holdings, registry)
         )
-        self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._released)
+        self.quarantine = Quarantine(parts, self._released)
 
     async def publish(
         self,
@@ -165,73 +134,40 @@ class Publisher:
         etag = checked_etag(id, text, self._max_text)
         async with AsyncExitStack() as held:
             await held.enter_async_context(self._locks.of(series(id, caller.scope)))
-            current = self._current(id, caller)
+            current = newest_own(self.library, id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
             if wanted != "private":
                 # All publishers share the ids of public and granted documents; a private version needs no such lock.
                 await held.enter_async_context(self._locks.of(id))
-            self._check_free(id, caller, current, wanted)
+            check_free(self.library, id, caller, current, wanted)
             conditions.check(None if current is None else current.etag, id)
             expires = self.endings.expires_in(ttl_s)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned, expires)
             before = current.ref if current is not None and current.ref in self._pins else None
-            draft = Document(
+            document = Document(
                 id, 0, text, etag, wanted, caller.scope, 0, origin if source is None else "imported", expires
             )
             pinned = before is not None if pinned is None else pinned
-            reuse = self._reusable(current)
-            return await self._publish_new(
-                draft, before, caller, progress, pinned=pinned, arrival=arrival, source=source, reuse=reuse
-            )
+            reuse = reusable_scopes(self.library, current)
+            draft = VersionDraft(document, before, pinned, arrival, reuse)
+            return await self._publish_new(draft, caller, progress, source)
 
     async def _publish_new(
         self,
-        draft: Document,
-        before: DocumentRef | None,
+        draft: VersionDraft,
         caller: Caller,
         progress: ReportProgress | None,
-        *,
-        pinned: bool,
-        arrival: Arrival | None,
         source: ManifestSource | None,
-        reuse: tuple[str, ...],
     ) -> Published:
-        """Publish a draft, which has no version yet. ``before``: the pinned version that it takes the place of;
-        ``reuse``: scopes whose pages may be copied."""
-        prepared = await asyncio.to_thread(
-            prepare_text, self._preparation, self._composer.encode, self._longest, draft.id, draft.text
-        )
-        tokens = sum(len(p.token_ids) for p in prepared.prefixes)
-        lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
-        adding = usage_of(prepared.tokenized, prepared.prefixes)
-        async with AsyncExitStack() as held:
-            if draft.origin != "learned":
-                held.enter_context(self.quotas.claim(caller, adding))
-            room = await held.enter_async_context(
-                self._pins.reserve(lengths, before, owner=draft.owner_scope)
-            )
-            charge = await held.enter_async_context(self._hosting_of(draft).publishing(caller, tokens))
-            version = await asyncio.to_thread(
-                self._registry.last_version, draft.id, caller.scope, draft.visibility
-            )
-            document = replace(draft, version=version + 1, created=int(time.time()))
-            drops = self._pages.drops(document.scope)
-            framings = await self._pages.keep_all(document, prepared.prefixes, progress, arrival, reuse)
-            checked = 0 if arrival is None else arrival.computed
-
-            async def appear() -> None:
-                await self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
-                charge.settle(sum(f.kept.computed for f in framings) + checked)
-
-            # From here on all or nothing, even if the client disconnects: what is visible is paid for.
-            await run_to_completion(appear())
+        """Publish a draft, and sign its manifest."""
+        hosting = FreeHosting() if draft.document.origin == "learned" else self._hosting
+        made = await self._new_versions.publish(draft, caller, hosting, progress)
         if self.manifests is not None:
-            await self.manifests.renew(document.ref, source)
-        prefill_s = sum(f.kept.prefill_s for f in framings)
-        computed = sum(f.kept.computed for f in framings)
-        view = self._views.of(document.ref, caller)
-        return Published(view, True, prefill_s, computed=computed, reused=tokens - computed)
+            await self.manifests.renew(made.ref, source)
+        view = self._views.of(made.ref, caller)
+        reused = made.tokens - made.computed
+        return Published(view, True, made.prefill_s, computed=made.computed, reused=reused)
 
     async def _again(
         self, ref: DocumentRef, caller: Caller, pinned: bool | None, expires: int | None
@@ -279,32 +215,18 @@ class Publisher:
             ``await publisher.delete(DocumentRef("handbook", 3), caller)``
         """
         async with self._locks.of(series(ref.id, caller.scope)):
-            found = [
-                known
-                for known in self.library.versions(ref.id, caller)
-                if self.library.aliases.mean(ref, known.document)
-            ]
-            if ref.alias == LATEST:
-                found = found[-1:]
-            ended = [] if ref.alias == LATEST else self.library.ended(ref, caller)
-            own = [known for known in found if known.document.owner_scope == caller.scope]
-            over = [w.document.ref for w in ended if w.document.owner_scope == caller.scope]
-            if not found and not ended:
-                raise DocumentNotFound(str(ref))
-            if not own and not over:
-                raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
+            own, over = deletable_versions(self.library, ref, caller)
             conditions.check(own[-1].document.etag if own else None, str(ref))
-            await run_to_completion(self._delete(own, over))
+            await run_to_completion(self._removal.delete(own, over))
 
     def prefixes(self, id: str, text: str) -> tuple[FramedPrefix, ...]:
         """Return the prefixes that a publish of this text would keep. Safe in any thread. Raises DocumentRejected."""
         checked_etag(id, text, self._max_text)
-        prepared = prepare_text(self._preparation, self._composer.encode, self._longest, id, text)
-        return prepared.prefixes
+        return self._parts.preparer.prepare(id, text).prefixes
 
     def current_ref(self, id: str, caller: Caller) -> DocumentRef:
         """Return the newest version of an id that the caller itself has published. Raises DocumentNotFound."""
-        current = self._current(id, caller)
+        current = newest_own(self.library, id, caller)
         if current is None:
             raise DocumentNotFound(id)
         return current.ref
@@ -317,7 +239,7 @@ class Publisher:
         """Compute the pages of a version that are not on disk. Failures are logged."""
         known = self.library.find(ref)
         if known is not None and known.quarantined is None:
-            await self._pages.keep_dropped(known.document, self._holdings.get(ref).framings)
+            await self._parts.pages.keep_dropped(known.document, self._holdings.get(ref).framings)
 
     def stored(self) -> builtins.list[StoredDocument]:
         """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""
@@ -325,12 +247,12 @@ class Publisher:
 
     def close(self) -> None:
         """Close the file of prepared texts, after the last call. Idempotent."""
-        if self._texts is not None:
-            self._texts.close()
+        if self._parts.texts is not None:
+            self._parts.texts.close()
 
     async def restore(self) -> None:
         """Make registered documents known and their pages findable; missing pages wait for ``refresh``."""
-        await self._restoration.restore(self._longest)
+        await self._restoration.restore()
         await self.endings.restore_aliases()
         await self.reads.restore([known.document.ref for known in self.library])
 
@@ -342,128 +264,8 @@ class Publisher:
         """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""
         await self._restoration.refresh()
 
-    def _hosting_of(self, draft: Document) -> PublishCharging:
-        return FreeHosting() if draft.origin == "learned" else self._hosting
-
-    def _current(self, id: str, caller: Caller) -> Document | None:
-        """Return the newest version that ``caller`` itself has published."""
-        own = [
-            k.document for k in self.library.versions(id, caller) if k.document.owner_scope == caller.scope
-        ]
-        return own[-1] if own else None
-
-    def _reusable(self, current: Document | None) -> tuple[str, ...]:
-        """Return the scopes whose pages a new version may copy: that of the publisher's own version before it.
-
-        Public pages are found without this by public versions, and by no other: they may be another publisher's, and
-        a private publish must take as long as if nobody had its text.
-        """
-        known = None if current is None else self.library.find(current.ref)
-        if (
-            current is None
-            or known is None
-            or known.quarantined is not None
-            or current.visibility == "public"
-        ):
-            return ()
-        return (current.scope,)
-
-    def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
-        """Check that the id is free. The id of public and granted documents belongs to the publisher of them; private
-        versions of others do not count, nor, for a private version, what others have granted. Raises
-        PermissionDenied."""
-        others = (None, caller.scope)
-        taken = self.library.owner(id) not in others and (current is None or wanted != "private")
-        if taken or (wanted != "private" and self.library.owner(id, granted=True) not in others):
-            raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
-
     async def _released(self, ref: DocumentRef) -> None:
         """Follow the release of a version from quarantine, whose pages are other ones now."""
         await self._pins.pin_again(ref)
         if self.manifests is not None:
             await self.manifests.renew(ref)
-
-    @property
-    def _longest(self) -> int:
-        """The most tokens that a prefix may have."""
-        return self._local.info.max_context - MARGIN
-
-    async def _make_visible(
-        self,
-        known: KnownDocument,
-        framings: tuple[KeptFraming, ...],
-        room: PinRoom,
-        drops: int,
-        *,
-        pinned: bool,
-    ) -> None:
-        """Pin a version, then make it visible on disk and in this process.
-
-        If anything fails before it is on disk, all of it is undone: a refused publish leaves no version. ``drops`` is
-        the count of page drops before this version's pages were kept.
-        """
-        document = known.document
-        holding = DocumentHolding(document.scope, framings)
-        try:
-            if pinned:
-                await self._pins.hold(document.ref, holding, room)
-            await asyncio.to_thread(
-                self._registry.publish, document, framings, pinned=pinned, unpinned=room.replaced
-            )
-        except BaseException:
-            await self._pins.undo_hold(document.ref, room)
-            await self._pages.drop([holding])
-            raise
-        self._holdings.put(document.ref, holding)
-        self.library.add(known)
-        self.endings.follow(document)
-        await self._pins.follow_publish(room.replaced, document.ref if pinned else None, document.owner_scope)
-        if self._texts is not None:
-            await asyncio.to_thread(
-                self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others)
-            )
-        if self._pages.drops(document.scope) != drops:
-            await self._pages.keep_dropped(document, framings)
-
-    async def _delete(self, found: Sequence[KnownDocument], over: Sequence[DocumentRef]) -> None:
-        """Delete versions: hidden first, so that no new reader finds pages that are being dropped. ``over``: versions
-        that are not served any more."""
-        refs = [*(known.document.ref for known in found), *over]
-        for ref in refs:
-            self.library.remove(ref)
-        try:
-            await asyncio.to_thread(self._registry.delete, refs)
-        except BaseException:
-            for known in found:
-                self.library.add(known)
-            raise
-        for ref in over:
-            self.library.withdrawn.take(ref)
-        await self._forget(refs)
-
-    async def _forget(self, refs: builtins.list[DocumentRef]) -> None:
-        """Drop all that is kept of versions whose rows are deleted."""
-        for ref in refs:
-            self.reads.forget(ref)
-        if self._texts is not None:
-            await asyncio.to_thread(self._texts.drop, refs)
-        await self._let_go(refs)
-
-    async def _let_go(self, refs: builtins.list[DocumentRef]) -> None:
-        """Drop the pages and pins of versions that no reader finds any more."""
-        await self._pins.drop(refs)
-        await self._pages.drop(self._holdings.take(refs))
-
-    async def _revive(self, document: Document) -> None:
-        """Make a version visible again that had expired, its pages computed anew."""
-        prepared = await asyncio.to_thread(
-            prepare_text, self._preparation, self._composer.encode, self._longest, document.id, document.text
-        )
-        framings = await self._pages.keep_all(document, prepared.prefixes, None)
-
-        async def appear() -> None:
-            await asyncio.to_thread(self._registry.replace_kept, document.ref, framings)
-            self._holdings.put(document.ref, DocumentHolding(document.scope, framings))
-            self.library.add(prepared.known(document))
-
-        await run_to_completion(appear())

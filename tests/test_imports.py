@@ -75,7 +75,9 @@ ALLOWED: dict[str, set[str]] = {
     "lifecycle": {"backends.base", "documents", "publishing"},
     "charging": {"database", "ledger", "payments", "tariffs"},
     "generations": {"backends.base", "telemetry"},
+    "generation_start": {"backends.base", "documents", "generations", "telemetry"},
     "pipeline": {
+        "generation_start",
         *("backends.base", "charging", "documents", "explain", "generations", "reply"),
         *("telemetry", "wire"),
     },

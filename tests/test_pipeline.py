@@ -21,7 +21,6 @@ from kvproxy.core import (
     JsonFormat,
     Message,
     Miss,
-    MissReason,
     Prompt,
     Sampling,
     TextPart,
@@ -30,9 +29,7 @@ from kvproxy.core import (
 )
 from kvproxy.engine.loop.fairness.places import Places
 from kvproxy.errors import (
-    CannotFit,
     ContextTooLong,
-    HitLost,
     InvalidRequest,
     ModelNotFound,
     NotReady,
@@ -112,49 +109,6 @@ async def test_a_miss_goes_through_the_miss_path_with_the_texts_in_place_and_giv
     assert call == {"messages": [{"role": "system", "content": TEXT}, {"role": "user", "content": "why?"}]}
 
 
-@pytest.mark.parametrize(
-    ("failure", "reason"),
-    [
-        (HitLost("torn", MissReason.PAGES_REJECTED), MissReason.PAGES_REJECTED),
-        (RuntimeError("bug"), MissReason.ENGINE_FAILED),
-    ],
-)
-async def test_a_hit_that_fails_before_the_first_event_becomes_a_miss(
-    failure: Exception, reason: MissReason
-) -> None:
-    setup = Setup()
-    await setup.publish()
-    setup.backend.fail_next(failure)
-    reply, said, _ = await setup.ask()
-    assert reply.decision == Miss(reason, DOCUMENT)
-    assert said == "".join(answer_to(setup.backend.generations[0].prompt.token_ids))
-    assert len(setup.backend.generations) == 2
-
-
-async def test_the_miss_path_is_tried_once() -> None:
-    setup = Setup()
-    await setup.publish()
-    setup.backend.fail_next(RuntimeError("first"))
-    setup.backend.fail_next(RuntimeError("second"))
-    with pytest.raises(RuntimeError, match="second"):
-        await setup.ask()
-    assert setup.backend.check() == []
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [Overloaded("busy"), CannotFit("no room"), ContextTooLong(limit=1, prompt_tokens=1, completion_tokens=1)],
-)
-async def test_what_the_engine_says_about_the_request_reaches_the_client(refusal: Exception) -> None:
-    setup = Setup()
-    await setup.publish()
-    setup.backend.fail_next(refusal)
-    with pytest.raises(type(refusal)):
-        await setup.ask()
-    assert setup.misses.missed == []
-    assert setup.backend.check() == []
-
-
 async def test_a_failure_after_the_first_event_is_not_retried() -> None:
     setup = Setup()
     await setup.publish()
@@ -162,20 +116,6 @@ async def test_a_failure_after_the_first_event_is_not_retried() -> None:
     with pytest.raises(RuntimeError, match="late"):
         await setup.ask()
     assert len(setup.backend.generations) == 1
-
-
-async def test_pages_are_held_until_the_engine_has_begun_and_no_longer() -> None:
-    setup = Setup()
-    await setup.publish()
-    setup.backend.gate = asyncio.Event()
-    task = asyncio.create_task(setup.pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings()))
-    await eventually(lambda: setup.backend.running == {"id"})
-    assert setup.backend.holds == 1
-    setup.backend.gate.set()
-    reply = await task
-    assert setup.backend.holds == 0
-    await reply.aclose()
-    assert setup.backend.check() == []
 
 
 async def test_a_client_that_leaves_before_the_first_event_leaves_nothing_behind() -> None:

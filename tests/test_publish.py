@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,22 +11,24 @@ import pytest
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Kept, Message, PagesFound, TextPart, Visibility
 from kvproxy.core.document_quota import NO_QUOTA, DocumentQuota
-from kvproxy.documents.library.document import Document, Framing, etag_of
+from kvproxy.documents.library.document import Framing, etag_of
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prepared.preparation import SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
-from kvproxy.errors import DocumentNotFound, DocumentRejected, Overloaded, PermissionDenied, StorageFull
+from kvproxy.errors import DocumentRejected, Overloaded, StorageFull
 from kvproxy.publish import MARGIN, Publisher
 from kvproxy.publishing.expiry_clock import ExpiryClock
-from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from tests.documents.models import write_model
 from tests.documents.registry.own_registry import OwnRegistry
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")
 FRAMINGS = (Framing("system"), Framing("user"), Framing("user", "You are S."))
 TEXT = "".join(f"Rule {i}: everyone shall do what rule {i + 1} says, and nothing else.\n" for i in range(40))
+
+LINES = TEXT.replace("\n", "\r\n")
+"""The same text as it stands in a file of another system."""
 
 
 class Shop:
@@ -138,68 +139,6 @@ async def test_versions(shop: Shop) -> None:
     assert str(await shop.publish("rules", TEXT, "public")) == "rules@4"
     assert await shop.refs(BOB) == ["rules@4"]
     assert (await shop.publisher.get(DocumentRef("rules"), BOB)).current
-
-
-async def test_ids_belong_to_their_publisher(shop: Shop) -> None:
-    await shop.publish("rules", TEXT)
-    with pytest.raises(PermissionDenied):
-        await shop.publish("rules", "mine now", caller=BOB)
-    with pytest.raises(PermissionDenied):
-        await shop.publisher.delete(DocumentRef("rules"), BOB)
-    await shop.publish("secret", TEXT, "private")
-    for attempt in (shop.publisher.get, shop.publisher.text, shop.publisher.delete):
-        with pytest.raises(DocumentNotFound):
-            await attempt(DocumentRef("secret"), BOB)
-    assert await shop.refs(ALICE) == ["rules@1", "secret@1"]
-
-
-WAYS = [
-    "a/../b",
-    "a/./b",
-    "a//b",
-    "a/",
-    "/a",
-    "./a",
-    "../a",
-    "a/..",
-    "a/.",
-    "..",
-    "a%2Fb",
-    "a\\b",
-    "a/..;/b",
-    "a?b",
-    "a#b",
-]
-"""Ids that a client, or a proxy on the way, could take for another one."""
-
-
-@pytest.mark.parametrize("id", ["", "a@1", "-a", ".", "a b", "ä", "x" * 129, "a\n", *WAYS])
-async def test_ids_that_are_refused(shop: Shop, id: str) -> None:
-    with pytest.raises(DocumentRejected) as caught:
-        await shop.publish(id, TEXT)
-    assert caught.value.param == "id"
-
-
-@pytest.mark.parametrize(
-    "id", ["a", "a.b", "a..b", "a/.b", "a/b..", "a/...", "a/-", "a.", "0/_", "x" * 128, "x/" * 63 + "y"]
-)
-async def test_ids_that_are_accepted(shop: Shop, id: str) -> None:
-    assert (await shop.publish(id, "a text")).id == id
-
-
-async def test_ids_of_older_stores_can_still_be_read_and_deleted(shop: Shop) -> None:
-    await shop.publish("team/b", TEXT)
-    older = Document(
-        "team/a/../b", 1, "an older text", etag_of("an older text"), "public", ALICE.scope, 1_700_000_000
-    )
-    shop.registry.publish(older, ())
-    again = shop.reopen()
-    await again.publisher.restore()
-    ref = parse_document_ref("team/a/../b", param="document")
-    assert await again.publisher.text(ref, BOB) == "an older text"
-    await again.publisher.delete(ref, ALICE)
-    assert await again.refs(ALICE) == ["team/b@1"]
-    again.registry.close()
 
 
 @pytest.mark.parametrize(
@@ -444,108 +383,3 @@ async def test_a_document_deleted_before_its_refresh_stays_deleted(shop: Shop) -
     await again.publisher.refresh()
     assert again.backend.disk == set() and await again.refs(ALICE) == []
     again.registry.close()
-
-
-LINES = TEXT.replace("\n", "\r\n")
-"""The same text as it stands in a file of another system."""
-
-
-async def test_every_spelling_is_prefilled_and_in_the_view(shop: Shop) -> None:
-    progress: list[tuple[int, int]] = []
-    text = "\n" + LINES
-    info = (
-        await shop.publisher.publish("rules", text, None, ALICE, lambda d, t: progress.append((d, t)))
-    ).info
-    assert [s.name for s in info.spellings] == ["published", "lf", "stripped", "stripped+lf"]
-    assert [s.leading for s in info.spellings] == ["\n", "\n", "", ""]
-    for spelling, sent in zip(info.spellings, (text, "\n" + TEXT, LINES, TEXT), strict=True):
-        core = sent.strip()
-        assert (spelling.characters, spelling.sha256) == (len(core), etag_of(core))
-    names = [f.name for f in FRAMINGS]
-    assert [f.name for f in info.framings] == [
-        *names,
-        *(f"{name}:{s}" for s in ("lf", "stripped", "stripped+lf") for name in names),
-    ]
-    total = sum(f.tokens for f in info.framings)
-    assert progress[-1] == (total, total) and {t for _, t in progress} == {total}
-    kept = {f.name: f.tokens for f in info.framings}
-    for sent, name in (
-        (text, "system"),
-        ("\n" + TEXT, "system:lf"),
-        (LINES, "system:stripped"),
-        (TEXT.rstrip(), "system:stripped+lf"),
-    ):
-        assert shop.cached(sent, BOB) == kept[name] > 500
-    assert info.etag == etag_of(text), "of the text as published"
-
-
-async def test_a_document_of_an_older_version_gets_its_spellings(shop: Shop) -> None:
-    old = shop.reopen(spellings="exact")
-    await old.publish("rules", LINES)
-    assert old.cached(LINES, BOB) > 500 and old.cached(TEXT, BOB) < 50, "the first line"
-    old.registry.close()
-    again = shop.reopen()
-    await again.publisher.restore()
-    assert again.cached(LINES, BOB) > 500 and again.cached(TEXT, BOB) < 50, "known at once, its pages follow"
-    await again.publisher.refresh()
-    assert again.cached(TEXT, BOB) > 500
-    (info,) = await again.publisher.list(BOB)
-    assert sorted(f.name for f in info.framings if ":lf" in f.name) == sorted(
-        f"{f.name}:lf" for f in FRAMINGS
-    )
-    assert all(f.resident_tokens == f.tokens for f in info.framings)
-    again.registry.close()
-
-
-async def test_the_other_spelling_published_later_costs_nothing_and_survives(shop: Shop) -> None:
-    """One person publishes the file as bytes, another as text."""
-    await shop.publish("bytes", LINES)
-    before = set(shop.backend.disk)
-    twin = await shop.publish("text", TEXT, caller=BOB)
-    assert shop.backend.disk == before, "its pages were there"
-    await shop.publisher.delete(DocumentRef("bytes"), ALICE)
-    assert shop.cached(TEXT, ALICE) > 500 and shop.cached(LINES, ALICE) < 50
-    assert shop.registry.page_keys() == shop.backend.disk
-    await shop.publisher.delete(twin, BOB)
-    assert shop.cached(TEXT, ALICE) == 0 and shop.backend.disk == set()
-
-
-async def test_the_other_spelling_under_the_same_id_is_a_new_version(shop: Shop) -> None:
-    """A reference stands for the text as published, to the character."""
-    assert str(await shop.publish("rules", LINES)) == "rules@1"
-    before = set(shop.backend.disk)
-    assert str(await shop.publish("rules", TEXT)) == "rules@2"
-    assert shop.backend.disk == before
-    assert await shop.publisher.text(DocumentRef("rules"), BOB) == TEXT
-
-
-async def test_when_a_spelling_cannot_be_kept_nothing_of_the_document_is(shop: Shop) -> None:
-    backend = Interrupted(disk=shop.backend.disk, max_context=16_384)
-    publisher = over(shop, backend)
-    backend.at = len(FRAMINGS) + 1
-
-    async def full() -> None:
-        raise StorageFull("full")
-
-    backend.meanwhile = full
-    with pytest.raises(StorageFull):
-        await publisher.publish("rules", LINES, None, ALICE)
-    assert shop.backend.disk == set() and await publisher.list(ALICE) == []
-
-
-async def test_quarantine_and_its_end_cover_all_spellings(shop: Shop) -> None:
-    ref = await shop.publish("rules", LINES)
-    names = [f.framing for f in shop.registry.load()[0].framings]
-    await shop.publisher.quarantine.confine({ref: "it differs"})
-    assert shop.cached(TEXT, BOB) == shop.cached(LINES, BOB) == 0
-    await shop.publish("rules", LINES)
-    assert [f.framing for f in shop.registry.load()[0].framings] == names
-    assert shop.cached(TEXT, BOB) > 500 and shop.cached(LINES, BOB) > 500
-
-
-async def test_another_normal_form_has_the_same_tokens_here(shop: Shop) -> None:
-    """The tokenizer composes characters: the pages are found, though the text is not the document's."""
-    composed = TEXT.replace("everyone", "Andr\u00e9")
-    await shop.publish("rules", composed)
-    sent = unicodedata.normalize("NFD", composed)
-    assert sent != composed and shop.cached(sent, BOB) == shop.cached(composed, BOB) > 500

@@ -85,15 +85,7 @@ def publish(
     """
     visibility = _visibility(private=private, public=public, granted=granted)
     price = _price(per_1000, share, publisher_share, text_readers, free=free)
-    if licence is not None and price is None:
-        raise typer.BadParameter("--licence goes with a price, which may be --free")
-    chosen: dict[str, Any] = {
-        "visibility": visibility,
-        "pinned": pin,
-        "price": price,
-        "licence": licence,
-        "ttl_s": ttl,
-    }
+    chosen = _fields(visibility, price, pinned=pin, licence=licence, ttl_s=ttl)
     if document is None:
         if "-" in sources:
             raise typer.BadParameter("a text from stdin needs --id")
@@ -131,6 +123,13 @@ def _publish_one(
     with Client(url, api_key) as client, Progress(f"publish {document}") as progress:
         result = client.publish(document, text, **chosen, progress=progress)
     typer.echo(_line(result))
+
+
+def _fields(visibility: str | None, price: dict[str, str] | None, **more: Any) -> dict[str, Any]:
+    """Return the fields of a publish, as `Client.publish` takes them."""
+    if more["licence"] is not None and price is None:
+        raise typer.BadParameter("--licence goes with a price, which may be --free")
+    return {"visibility": visibility, "price": price, **more}
 
 
 def _visibility(*, private: bool, public: bool, granted: bool) -> str | None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-from kvproxy.client.document_answer import DocumentAnswer, document_answer
 from kvproxy.client.document_path import document_path
 from kvproxy.client.file_calls import FileCalls
 from kvproxy.client.market_calls import MarketCalls
+from kvproxy.client.question_calls import QuestionCalls
 from kvproxy.client.request_calls import RequestCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.residency_calls import ResidencyCalls
@@ -27,7 +27,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
 
-class Client(MarketCalls, RequestCalls, ResidencyCalls, VersionCalls, FileCalls):
+class Client(MarketCalls, QuestionCalls, RequestCalls, ResidencyCalls, VersionCalls, FileCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -147,42 +147,6 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls, VersionCalls, FileCalls)
         """
         self._json("DELETE", document_path(ref))
 
-    def ask(
-        self,
-        question: str,
-        documents: Sequence[str] = (),
-        *,
-        instructions: str | None = None,
-        model: str | None = None,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-    ) -> DocumentAnswer:
-        """Ask a model about published documents, which are named and not sent.
-
-        The documents stand at the head of the system message in the order given, then ``instructions``: the same
-        documents in the same order are a hit, whatever is asked. ``model`` defaults to the proxy's local one.
-        ``max_tokens`` bounds the answer, ``temperature=0`` makes it greedy; None leaves the proxy's default.
-        For streams, tools and conversations use an OpenAI client with ``base_url`` ``/v1``.
-        Example: ``client.ask("Who may resign?", ["handbook@3"], max_tokens=200).cached_tokens``.
-        """
-        if isinstance(documents, str):
-            raise TypeError(f"documents is a list of references: ask(question, [{documents!r}])")
-        head: list[dict[str, str]] = [{"type": "kv_document", "document": ref} for ref in documents]
-        if instructions is not None:
-            head.append({"type": "text", "text": instructions})
-        system = [{"role": "system", "content": head}] if head else []
-        chosen = {"max_tokens": max_tokens, "temperature": temperature}
-        body = {
-            "model": model or str(self.served()["id"]),
-            "messages": [*system, {"role": "user", "content": question}],
-            **{name: value for name, value in chosen.items() if value is not None},
-        }
-        answer, response = self._exchange("POST", "/v1/chat/completions", body=body)
-        try:
-            return document_answer(answer, response.headers.get("cache-status", ""))
-        except (LookupError, TypeError, ValueError, AttributeError) as e:
-            raise self._not_a_kvproxy(response) from e
-
     def verify(
         self, ref: str, *, tokens: int | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
@@ -223,20 +187,6 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls, VersionCalls, FileCalls)
 
     def _open_stream(self, path: str, params: dict[str, str]) -> AbstractContextManager[httpx.Response]:
         return self._http.stream("GET", path, params=params, headers={"accept": "text/event-stream"})
-
-    def served(self, model: str | None = None) -> dict[str, Any]:
-        """Return the entry of ``/v1/models`` for ``model``, or for the local one.
-
-        Raises `RequestFailed` for a name that is not served. Example: ``client.served()["max_model_len"]``.
-        """
-        models: list[dict[str, Any]] = self._json("GET", "/v1/models")["data"]
-        for entry in models:
-            if entry["id"] == model or (model is None and entry.get("owned_by") == "kvproxy"):
-                return entry
-        names = ", ".join(str(entry["id"]) for entry in models)
-        raise RequestFailed(
-            f"{self._root} serves {names or 'no model'}" + (f", not {model}" if model else "")
-        )
 
     def _streamed(
         self,

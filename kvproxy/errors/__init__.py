@@ -49,6 +49,15 @@
 ``server/middleware/error_responses.py`` is the only place that turns them into responses.
 """
 
+from kvproxy.errors.document_errors import (
+    DocumentExpired,
+    DocumentNotFound,
+    DocumentQuotaExceeded,
+    DocumentRejected,
+    DocumentRevoked,
+    Gone,
+    PreconditionFailed,
+)
 from kvproxy.errors.error_base import (
     MOST_TOLD,
     KVProxyError,
@@ -62,13 +71,7 @@ from kvproxy.errors.request_errors import (
     BodyTooLarge,
     CannotFit,
     ContextTooLong,
-    DocumentExpired,
-    DocumentNotFound,
-    DocumentQuotaExceeded,
-    DocumentRejected,
-    DocumentRevoked,
     ExpectationFailed,
-    Gone,
     HeadTooLarge,
     InvalidRequest,
     MethodNotAllowed,
@@ -77,7 +80,6 @@ from kvproxy.errors.request_errors import (
     OriginRefused,
     PaymentRequired,
     PermissionDenied,
-    PreconditionFailed,
     PreviousResponseNotFound,
     QuotaExceeded,
     ReceiptNotFound,

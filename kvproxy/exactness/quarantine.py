@@ -14,14 +14,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from kvproxy.backends.base import BadPage, LocalBackend
+from kvproxy.backends.base import BadPage
 from kvproxy.core import PAGE_TOKENS, DocumentRef
 from kvproxy.documents.library.known_document import KnownDocument
-from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.registry.registry_entry import KeptFraming
-from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.holdings import DocumentHolding, Holdings
+from kvproxy.publishing.holdings import DocumentHolding
+from kvproxy.publishing.publishing_parts import PublishingParts
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -37,20 +35,11 @@ class Quarantine:
     """
 
     def __init__(
-        self,
-        library: Library,
-        registry: Registry,
-        local: LocalBackend,
-        holdings: Holdings,
-        locks: DocumentLocks,
-        released: Callable[[DocumentRef], Awaitable[None]] | None = None,
+        self, parts: PublishingParts, released: Callable[[DocumentRef], Awaitable[None]] | None = None
     ) -> None:
         """Take the publisher's parts. ``released`` is awaited for each version that is released."""
-        self._library = library
-        self._registry = registry
-        self._local = local
-        self._holdings = holdings
-        self._locks = locks
+        self._library, self._registry, self._local = parts.library, parts.registry, parts.local
+        self._holdings, self._locks = parts.holdings, parts.locks
         self._released = released
         self._confined_at: dict[DocumentRef, float] = {}
         self._writing = asyncio.Lock()

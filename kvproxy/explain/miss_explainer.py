@@ -133,6 +133,9 @@ class MissExplainer:
         """Return the first difference from the nearest earlier request of the caller; None where there is none.
 
         ``other``: pass over the same request, sent before. ``window``: what is decoded, a narrow one first.
+
+        Example:
+            ``found = explainer.beside_request(asked, other=True)``
         """
         if self.previous is None:
             return None

@@ -71,7 +71,11 @@ class LearnedTexts:
         return self._waiting.empty() and not self._busy
 
     def note(self, request: ChatRequest | TextRequest, prompt: Prompt, caller: Caller) -> None:
-        """Take a request's opening to be counted later, on a thread. Costs no more than a look at its messages."""
+        """Take a request's opening to be counted later, on a thread. Costs no more than a look at its messages.
+
+        Example:
+            ``learned.note(chat, prompt, caller)``
+        """
         if caller.salted(request.cache).salt is not None or not caller.retains(request.cache):
             return
         text = opening_text(request, prompt)

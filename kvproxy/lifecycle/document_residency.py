@@ -6,20 +6,17 @@ import asyncio
 import time
 from functools import partial
 
-from kvproxy.backends.base import Kept, LocalBackend
+from kvproxy.backends.base import Kept
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import FramedPrefix, series
 from kvproxy.documents.library.known_document import KnownDocument
-from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentRejected, PermissionDenied
 from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
-from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.document_pins import Pins
-from kvproxy.publishing.holdings import DocumentHolding, Holdings
+from kvproxy.publishing.holdings import DocumentHolding
 from kvproxy.publishing.pin_budget import PinReport
+from kvproxy.publishing.publishing_parts import PublishingParts
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 
@@ -32,19 +29,10 @@ class DocumentResidency:
         ``report = await residency.warm(DocumentRef("handbook"), caller)``
     """
 
-    def __init__(
-        self,
-        *,
-        library: Library,
-        registry: Registry,
-        local: LocalBackend,
-        holdings: Holdings,
-        locks: DocumentLocks,
-        pins: Pins,
-    ) -> None:
+    def __init__(self, parts: PublishingParts) -> None:
         """Take the publisher's parts."""
-        self._library, self._registry, self._local = library, registry, local
-        self._holdings, self._locks, self._pins = holdings, locks, pins
+        self._library, self._registry, self._local = parts.library, parts.registry, parts.local
+        self._holdings, self._locks, self._pins = parts.holdings, parts.locks, parts.pins
 
     async def pin(self, ref: DocumentRef, caller: Caller, *, partial: bool = False) -> PinReport:
         """Keep a version's pages in memory, also after a restart; durable on return.

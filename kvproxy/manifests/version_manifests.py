@@ -113,6 +113,9 @@ class VersionManifests:
 
         ``verified`` and ``source`` are recorded in it, and stay: a verification until one of its pages changes. The
         digest of a page that is not on disk now is the one that it had. Raises DocumentNotFound, Unavailable.
+
+        Example:
+            ``manifest = await manifests.current(DocumentRef("handbook", 3))``
         """
         async with self._locks.of(ref.name):
             known = self._library.find(ref)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kvproxy.core import LATEST, Caller, DocumentRef
 from kvproxy.documents.library.document import Document
+from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
 from kvproxy.errors import DocumentNotFound, PermissionDenied
 
@@ -40,3 +41,26 @@ def touchable_document(library: Library, ref: DocumentRef, caller: Caller) -> Do
     if document.owner_scope != caller.scope:
         raise PermissionDenied(f"Only the publisher of '{ref.id}' can touch it.")
     return document
+
+
+def deletable_versions(
+    library: Library, ref: DocumentRef, caller: Caller
+) -> tuple[list[KnownDocument], list[DocumentRef]]:
+    """Return the caller's own versions that ``ref`` means: those that are served, and those that have ended.
+
+    Raises DocumentNotFound; PermissionDenied where only versions of other publishers are found.
+
+    Example:
+        ``own, over = deletable_versions(library, DocumentRef("handbook", 3), caller)``
+    """
+    found = [known for known in library.versions(ref.id, caller) if library.aliases.mean(ref, known.document)]
+    if ref.alias == LATEST:
+        found = found[-1:]
+    ended = [] if ref.alias == LATEST else library.ended(ref, caller)
+    own = [known for known in found if known.document.owner_scope == caller.scope]
+    over = [w.document.ref for w in ended if w.document.owner_scope == caller.scope]
+    if not found and not ended:
+        raise DocumentNotFound(str(ref))
+    if not own and not over:
+        raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
+    return own, over

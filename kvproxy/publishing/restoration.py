@@ -7,20 +7,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kvproxy.backends.base import Kept, LocalBackend
+from kvproxy.backends.base import Kept
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import FramedPrefix
 from kvproxy.documents.library.known_document import KnownDocument
-from kvproxy.documents.library.library import Library
-from kvproxy.documents.prepared.preparation import Preparation, Prepared
-from kvproxy.documents.prepared.prepared_texts import PreparedTexts
-from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.registry.registry_entry import KeptFraming, RegistryEntry
 from kvproxy.errors import KVProxyError, Retryable
-from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.document_pins import Pins
-from kvproxy.publishing.holdings import DocumentHolding, Holdings
+from kvproxy.publishing.holdings import DocumentHolding
 from kvproxy.publishing.published_pages import tokens_of
+from kvproxy.publishing.publishing_parts import PublishingParts
 from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
@@ -46,43 +42,26 @@ class Restoration:
     ``refresh``.
 
     Example:
-        ``await restoration.restore(limit=32512)``
+        ``await restoration.restore()``
     """
 
-    def __init__(
-        self,
-        *,
-        preparation: Preparation,
-        library: Library,
-        registry: Registry,
-        local: LocalBackend,
-        holdings: Holdings,
-        locks: DocumentLocks,
-        pins: Pins,
-        texts: PreparedTexts | None,
-        endings: VersionEndings,
-    ) -> None:
-        """Take the publisher's parts. Without ``texts`` every document is tokenised again."""
-        self._preparation = preparation
-        self._library = library
-        self._registry = registry
-        self._local = local
-        self._holdings = holdings
-        self._locks = locks
-        self._pins = pins
-        self._texts = texts
+    def __init__(self, parts: PublishingParts, endings: VersionEndings) -> None:
+        """Take the publisher's parts, and the ends of its versions."""
+        self._preparer, self._texts = parts.preparer, parts.texts
+        self._library, self._registry, self._local = parts.library, parts.registry, parts.local
+        self._holdings, self._locks, self._pins = parts.holdings, parts.locks, parts.pins
         self._endings = endings
         self._stale: list[_Stale] = []
 
-    async def restore(self, limit: int) -> None:
+    async def restore(self) -> None:
         """Make registered documents known and their pages findable; missing pages wait for ``refresh``.
 
-        Prefixes of other spellings with more than ``limit`` tokens are left out.
+        Prefixes of other spellings with more tokens than a prefix may have are left out.
         """
         registered = await asyncio.to_thread(self._registry.load)
         for begin in range(0, len(registered), _AT_ONCE):
             some = [e for e in registered[begin : begin + _AT_ONCE] if self._endings.restore(e)]
-            for entry, prepared in await asyncio.to_thread(self._prepared, some, limit):
+            for entry, prepared in await asyncio.to_thread(self._prepared, some):
                 self._library.add(prepared.known(entry.document, entry.quarantined))
                 if entry.pinned:
                     self._pins.remember(entry.document.ref, entry.document.owner_scope)
@@ -100,13 +79,13 @@ class Restoration:
         if self._texts is not None:
             await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in registered])
 
-    def _prepared(self, entries: Sequence[RegistryEntry], limit: int) -> list[tuple[RegistryEntry, Prepared]]:
+    def _prepared(self, entries: Sequence[RegistryEntry]) -> list[tuple[RegistryEntry, Prepared]]:
         """Read prepared texts from disk, or prepare and write them. Runs on a worker thread."""
         done = []
         for entry in entries:
             prepared = self._texts.get(entry.document) if self._texts is not None else None
             if prepared is None:
-                prepared = self._preparation.prepare(entry.document.text, limit)
+                prepared = self._preparer.preparation.prepare(entry.document.text, self._preparer.longest)
                 if self._texts is not None:
                     self._texts.put(entry.document, prepared)
             done.append((entry, prepared))

@@ -9,16 +9,14 @@ from dataclasses import replace
 
 from kvproxy.core import GRANTED, LATEST, Caller, DocumentRef
 from kvproxy.documents.library.document import Document
-from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
-from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.registry.registry_entry import RegistryEntry
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError, PermissionDenied
-from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.ending_parts import EndingParts
 from kvproxy.publishing.expiry_clock import ExpiryClock
 from kvproxy.publishing.meant_documents import meant_documents, touchable_document
+from kvproxy.publishing.publishing_parts import PublishingParts
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -42,16 +40,15 @@ class VersionEndings:
 
     def __init__(
         self,
-        library: Library,
-        registry: Registry,
-        locks: DocumentLocks,
+        shared: PublishingParts,
         parts: EndingParts,
         *,
         grace_s: float,
         clock: ExpiryClock | None = None,
     ) -> None:
         """Take the publisher's parts. ``grace_s``: seconds from a version's end to the deletion of its text."""
-        self._library, self._registry, self._locks, self._parts = library, registry, locks, parts
+        self._library, self._registry, self._locks = shared.library, shared.registry, shared.locks
+        self._parts = parts
         self._grace_s = grace_s
         self._clock = clock or ExpiryClock()
         self._due: list[tuple[int, str, int]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
@@ -18,7 +18,7 @@ from kvproxy.learning.learned_texts import LearnedTexts
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS
-from kvproxy.stack.background import open_background, trim_memory, warm_up
+from kvproxy.stack.background import BackgroundTasks, open_background, trim_memory, warm_up
 from kvproxy.stack.figures import collect_figures
 from kvproxy.stack.open_backends import open_backends
 from kvproxy.stack.open_catalog import OpenCatalog, make_catalog
@@ -28,7 +28,14 @@ from kvproxy.stack.open_documents import (
     make_checks,
     open_documents,
 )
-from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
+from kvproxy.stack.open_engine import (
+    LoadedModel,
+    OpenStores,
+    RunningEngine,
+    open_engine,
+    open_model,
+    open_stores,
+)
 from kvproxy.stack.open_explaining import OpenExplaining, open_explaining
 from kvproxy.stack.open_files import make_exchange, make_issuer
 from kvproxy.stack.open_learning import make_learned, noting
@@ -63,6 +70,22 @@ class Stack:
     """Returns None when a request would be served now, else the reason why not."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The open components that the pipeline and the background work stand on."""
+
+    config: Config
+    stores: OpenStores
+    engine: RunningEngine
+    market: OpenMarket
+    documents: PublishedDocuments
+    misses: LitellmBackend
+    checks: ExactnessChecks
+    files: FileExchange
+    explaining: OpenExplaining
+    learned: LearnedTexts | None
+
+
 @asynccontextmanager
 async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack]:
     """Open every component from the configuration and a resolved model folder; close all in reverse."""
@@ -72,19 +95,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         engine = await life.enter_async_context(open_engine(config, model, stores))
         host = host_of(config, model.weights.fingerprint, engine.local.info.max_context)
         market = await life.enter_async_context(open_market(config, host, stores.database))
-        documents = await life.enter_async_context(
-            open_documents(
-                config.documents,
-                model,
-                stores,
-                engine,
-                market.rights,
-                market.hosting,
-                lambda: _several(config, market),
-                make_issuer(model, stores, market),
-                market.accounts.quota,
-            )
-        )
+        documents = await life.enter_async_context(_documents(config, model, stores, engine, market))
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
@@ -94,20 +105,12 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         )
         background = await life.enter_async_context(open_background())
         learned = make_learned(config.learning, documents.publisher)
+        parts = _Parts(config, stores, engine, market, documents, misses, checks, files, explaining, learned)
         yield Stack(
             composer=documents.composer,
             local=engine.local,
             misses=misses,
-            pipeline=Pipeline(
-                composer=documents.composer,
-                local=engine.local,
-                misses=misses,
-                default_max_tokens=config.engine.default_max_tokens,
-                metrics=_metrics(engine, documents, checks, stores.pages),
-                charging=market.charging,
-                noted=noting(documents.publisher.reads, learned),
-                explaining=explaining.thread,
-            ),
+            pipeline=_pipeline(parts),
             explaining=explaining,
             market=market,
             offers=offers,
@@ -117,19 +120,54 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             files=files,
             learned=learned,
             upkeep=make_upkeep(config.store.path, stores, engine, market, documents.publisher, background),
-            start_background=lambda: background.start(
-                warm_up(misses, documents.publisher, engine.grammars, engine.local),
-                checks.auditor.run(),
-                files.importer.later.run(),
-                trim_memory(),
-                FULL_COLLECTIONS.run(),
-                book_storage_hours(market.hosting, documents.publisher.stored),
-                documents.publisher.reads.run(),
-                documents.publisher.endings.run(),
-                *([learned.run()] if learned is not None else []),
-            ),
+            start_background=lambda: _start_works(parts, background),
             ready=readiness(engine.local, lambda: _several(config, market)),
         )
+
+
+def _documents(
+    config: Config, model: LoadedModel, stores: OpenStores, engine: RunningEngine, market: OpenMarket
+) -> AbstractAsyncContextManager[PublishedDocuments]:
+    return open_documents(
+        config.documents,
+        model,
+        stores,
+        engine,
+        market.rights,
+        market.hosting,
+        lambda: _several(config, market),
+        make_issuer(model, stores, market),
+        market.accounts.quota,
+    )
+
+
+def _pipeline(parts: _Parts) -> Pipeline:
+    documents = parts.documents
+    return Pipeline(
+        composer=documents.composer,
+        local=parts.engine.local,
+        misses=parts.misses,
+        default_max_tokens=parts.config.engine.default_max_tokens,
+        metrics=_metrics(parts.engine, documents, parts.checks, parts.stores.pages),
+        charging=parts.market.charging,
+        noted=noting(documents.publisher.reads, parts.learned),
+        explaining=parts.explaining.thread,
+    )
+
+
+def _start_works(parts: _Parts, background: BackgroundTasks) -> None:
+    publisher = parts.documents.publisher
+    background.start(
+        warm_up(parts.misses, publisher, parts.engine.grammars, parts.engine.local),
+        parts.checks.auditor.run(),
+        parts.files.importer.later.run(),
+        trim_memory(),
+        FULL_COLLECTIONS.run(),
+        book_storage_hours(parts.market.hosting, publisher.stored),
+        publisher.reads.run(),
+        publisher.endings.run(),
+        *([parts.learned.run()] if parts.learned is not None else []),
+    )
 
 
 def _metrics(

@@ -76,6 +76,11 @@ class PageRows:
             self.drop(doomed)
 
     def insert(self, key: bytes, page: PageBuffers, owner: str | None) -> None:
+        """Write a page's file and its row, and count it as ``owner``'s. Raises StorageFull, Unavailable.
+
+        Example:
+            ``rows.insert(key, page, "tenant:ann")``
+        """
         try:
             self._cache.set(key, page)
         except (OSError, sqlite3.Error, diskcache.Timeout) as e:

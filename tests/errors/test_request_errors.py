@@ -5,7 +5,6 @@ import pytest
 from kvproxy.errors import (
     MOST_TOLD,
     ContextTooLong,
-    DocumentNotFound,
     InvalidRequest,
     ModelNotFound,
     PreviousResponseNotFound,
@@ -42,7 +41,6 @@ def test_a_missing_model_lists_some_that_are_served() -> None:
     assert "Served" not in ModelNotFound("gone").message
 
 
-def test_names_of_what_is_missing_stand_in_the_message() -> None:
-    assert "'handbook@3'" in DocumentNotFound("handbook@3").message
+def test_a_response_that_is_missing_is_named_in_the_message() -> None:
     lost = PreviousResponseNotFound("resp_1")
     assert (lost.http_status, lost.param) == (400, "previous_response_id") and "resp_1" in lost.message

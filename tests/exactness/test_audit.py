@@ -22,12 +22,13 @@ from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.events import Event, Finished
 from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.quarantine import Quarantine
-from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.holdings import Holdings
+from kvproxy.publishing.publishing_parts import make_parts
+from kvproxy.publishing.text_preparation import TextPreparer
 from tests.documents.registry.own_registry import OwnRegistry
 from tests.engine.altered_page import alter_page
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import make_model, prompt, write_vocabulary
+from tests.server.doubles import CharComposer
 
 ANN = Caller("ann", "tenant:ann")
 DOCUMENT = prompt(1, 600)
@@ -40,7 +41,8 @@ class Confined(Quarantine):
     """A quarantine that records its calls; every public page is the handbook's."""
 
     def __init__(self, backend: EmbeddedBackend, registry: Registry) -> None:
-        super().__init__(Library(), registry, backend, Holdings(), DocumentLocks())
+        preparer = TextPreparer(CharComposer(), "exact", backend)
+        super().__init__(make_parts(Library(), registry, backend, preparer, None, lambda: 1.0))
         self.notes: dict[DocumentRef, str] = {}
 
     def owners(self, pages: Iterable[BadPage]) -> dict[DocumentRef, BadPage]:

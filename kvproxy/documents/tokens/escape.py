@@ -133,6 +133,9 @@ def check_unicode(text: str, param: str, begin: int = 0) -> str:
     """Return ``text``, which begins at character ``begin`` of the client's own.
 
     Raises InvalidRequest for half a surrogate pair, which JSON can carry and UTF-8 cannot.
+
+    Example:
+        ``question = check_unicode(body["content"], "messages")``
     """
     if not text.isascii():
         try:
