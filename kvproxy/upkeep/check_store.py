@@ -54,7 +54,8 @@ def check_store(
     """
     registry, found = _registry(snapshot)
     headers: dict[bytes, PageRecord] = {}
-    pages, listed = _pages(folder / "pages", deep=deep, live=live, headers=headers)
+    needed = None if registry is None else frozenset(registry.page_owners)
+    pages, listed = _pages(folder / "pages", needed, deep=deep, live=live, headers=headers)
     checks = [found, pages]
     if registry is not None:
         checks += [_aliases(registry), _manifests(registry, headers, jwks)]
@@ -78,7 +79,12 @@ def _registry(snapshot: Snapshot) -> tuple[RegistrySnapshot | None, StoreCheck]:
 
 
 def _pages(
-    folder: Path, *, deep: bool, live: bool, headers: dict[bytes, PageRecord]
+    folder: Path,
+    needed: frozenset[bytes] | None,
+    *,
+    deep: bool,
+    live: bool,
+    headers: dict[bytes, PageRecord],
 ) -> tuple[StoreCheck, frozenset[bytes] | None]:
     """Return the findings about page files, and the keys that the index lists; None where it cannot be trusted."""
     if not folder.is_dir():
@@ -91,7 +97,7 @@ def _pages(
         found = inspect_pages(folder, None if deep else PAGES_READ, seen)
     except (OSError, sqlite3.Error) as e:
         return StoreCheck((StoreFault(StorePart.PAGES, f"they cannot be read: {e}", "look"),)), None
-    faults = [_page_fault(line, found.bad.get(line)) for line in found.faults]
+    faults = [_page_fault(line, found.bad.get(line), needed) for line in found.faults]
     trusted = not any(line.startswith("index: ") for line in found.faults)
     if trusted and not live:  # beside a running proxy, a file may be there before its row
         strays = sorted(set(page_files(folder, own=True)) - {page_name(key) for key in found.listed})
@@ -100,10 +106,12 @@ def _pages(
     return StoreCheck(tuple(faults), (), looked), found.listed if trusted else None
 
 
-def _page_fault(line: str, key: bytes | None) -> StoreFault:
-    """Return a fault of a file, or of the index: its structure, or a row that this store did not write."""
+def _page_fault(line: str, key: bytes | None, needed: frozenset[bytes] | None) -> StoreFault:
+    """Return a fault of a file, or of the index: its structure, or a row that this store did not write. A page that no
+    document needs is dropped for good; ``needed`` is None where that is not known."""
     if key is not None:
-        return StoreFault(StorePart.PAGES, line, "drop and recompute", key)
+        mending = "drop" if needed is not None and key not in needed else "drop and recompute"
+        return StoreFault(StorePart.PAGES, line, mending, key)
     return StoreFault(StorePart.PAGES, line, "rebuild")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from kvproxy.core import PUBLIC, Kept, documents_scope
 from kvproxy.errors import Overloaded
-from tests.backends.embedded.test_local_backend import ANN, BOB, DOCUMENT, Home, home, model, vocabulary
+from tests.backends.embedded.backend_home import ANN, BOB, DOCUMENT, Home, home, model, vocabulary
 
 __all__ = ["home", "model", "vocabulary"]
 

@@ -73,10 +73,9 @@ class Traces:
         ]
 
 
-def test_nothing_is_left_anywhere(smollm2: Path, tmp_path: Path) -> None:
-    traces = Traces(smollm2)
-    objects = tmp_path / "objects"
-    config = {
+def config_of(objects: Path) -> dict[str, Any]:
+    """Every place in which something may be left: pages, objects, spilled pages, audits, and a key that retains."""
+    return {
         "server": {
             "api_keys": [
                 {"name": "clinic", "key": KEYS["clinic"], "retain": False},
@@ -87,8 +86,25 @@ def test_nothing_is_left_anywhere(smollm2: Path, tmp_path: Path) -> None:
         "engine": {"audit": 1.0, "page_budget": "96MiB"},
         "store": {"objects": {"url": f"file://{objects}", "acknowledge": "objects"}},
     }
+
+
+def assert_nothing_kept(client: Reader, headers: dict[str, str]) -> None:
+    """No answer of any dialect finds what an earlier request of these may have left."""
+    first = chat(client, headers)
+    again = chat(client, headers)
+    assert again["choices"] == first["choices"]
+    assert 0 < cached(again) == cached(first) < 600, "the published document is read, and that alone"
+    stored = respond(client, headers)
+    assert stored["store"] is False
+    assert client.http.get(f"/v1/responses/{stored['id']}").status_code == 404
+    assert message(client, headers)["usage"]["cache_creation_input_tokens"] == 0
+
+
+def test_nothing_is_left_anywhere(smollm2: Path, tmp_path: Path) -> None:
+    traces = Traces(smollm2)
+    objects = tmp_path / "objects"
     with (
-        Served(tmp_path, smollm2, config) as proxy,
+        Served(tmp_path, smollm2, config_of(objects)) as proxy,
         reader(proxy.url, KEYS["clinic"]) as clinic,
         reader(proxy.url, KEYS["agent"]) as agent,
     ):
@@ -97,14 +113,7 @@ def test_nothing_is_left_anywhere(smollm2: Path, tmp_path: Path) -> None:
         assert pages and {path.name.removesuffix(".page")[2:] for path in objects.rglob("*.page")}
 
         for client, headers in ((clinic, {}), (agent, NONE)):
-            first = chat(client, headers)
-            again = chat(client, headers)
-            assert again["choices"] == first["choices"]
-            assert 0 < cached(again) == cached(first) < 600, "the published document is read, and that alone"
-            stored = respond(client, headers)
-            assert stored["store"] is False
-            assert client.http.get(f"/v1/responses/{stored['id']}").status_code == 404
-            assert message(client, headers)["usage"]["cache_creation_input_tokens"] == 0
+            assert_nothing_kept(client, headers)
         # Other requests push everything that could be evicted out of memory, into spill files.
         for i in range(4):
             agent.ask([{"role": "user", "content": document(f"other {i}", 9_000, skip=i * 5_000)}])

@@ -50,6 +50,20 @@ def settled(client: Reader) -> None:
         time.sleep(0.05)
 
 
+def config_of(server: str, bucket: str) -> dict[str, Any]:
+    address = s3_address(server, bucket)
+    objects = {"url": address.url, "options": dict(address.options), "timeout_s": 5, "attempts": 1}
+    key = base64.b64encode(os.urandom(32)).decode()
+    return {"model": {"name": MODEL}, "store": {"objects": objects, "encryption_keys": [key]}}
+
+
+def wait_for_page_files(proxy: Served, count: float) -> None:
+    deadline = time.monotonic() + 60
+    while len(list((proxy.store / "pages").rglob("*.page"))) < count:
+        assert time.monotonic() < deadline, "fetched pages are kept locally"
+        time.sleep(0.05)
+
+
 def copy_fleets_files(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for path in source.iterdir():
@@ -82,14 +96,8 @@ def test_a_second_machine_serves_what_the_first_published(
 ) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    key = base64.b64encode(os.urandom(32)).decode()
     with fault_proxy(s3_server) as far:
-        address = s3_address(far.url, bucket)
-        objects = {"url": address.url, "options": dict(address.options), "timeout_s": 5, "attempts": 1}
-        config: dict[str, Any] = {
-            "model": {"name": MODEL},
-            "store": {"objects": objects, "encryption_keys": [key]},
-        }
+        config = config_of(far.url, bucket)
         with Served(tmp_path / "one", smollm2, config) as one, reader(one.url) as client:
             client.publish("handbook", TEXT)
             right = ask(client)
@@ -108,10 +116,7 @@ def test_a_second_machine_serves_what_the_first_published(
             assert tiers(client)["memory"] == sum(kept.values())
             assert figure(client, "object_page_reads") == pages
             assert "will be prefilled again" not in two.log
-            deadline = time.monotonic() + 60
-            while len(list((two.store / "pages").rglob("*.page"))) < pages:
-                assert time.monotonic() < deadline, "fetched pages are kept locally"
-                time.sleep(0.05)
+            wait_for_page_files(two, pages)
         files = [path for path in (two.store / "pages").rglob("*.page")]
         assert not any(TEXT[:40].encode() in path.read_bytes() for path in files)
 

@@ -13,7 +13,7 @@ from kvproxy.engine.cache.page_pins import most_pinned
 from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.errors import Overloaded
-from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
+from tests.engine.cache.small_cache import TOKENS, keep, make_cache
 from tests.engine.harness import HarnessMaker
 from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import prompt

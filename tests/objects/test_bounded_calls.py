@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kvproxy.objects import bounded_calls
 from kvproxy.objects.bounded_calls import BoundedCalls, StoreErrors, first_line
 from kvproxy.objects.circuit_breaker import FAILURES
 from kvproxy.objects.object_address import ObjectAddress
@@ -33,7 +33,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         found.append(most)
         return 0.0
 
-    monkeypatch.setattr(bounded_calls.random, "uniform", longest)
+    monkeypatch.setattr(random, "uniform", longest)
     return found
 
 

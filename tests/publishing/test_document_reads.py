@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Disk(OwnRegistry):
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Disk]:
-    with Disk(tmp_path) as registry:
+    with closing(Disk(tmp_path)) as registry:
         for ref in (ONE, TWO):
             text = f"version {ref.version}"
             version = ref.version or 0

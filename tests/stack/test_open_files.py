@@ -1,98 +1,189 @@
-"""The host's part of manifests as the stack makes it: name, keys, engine, and the terms of the market."""
+"""The host's part of manifests and its documents in files, opened from a configuration."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from kvproxy.documents.library.document import Document, TokenizedDocument
-from kvproxy.documents.library.known_document import KnownDocument
-from kvproxy.errors import SetupError
+from kvproxy.core import ANONYMOUS, PUBLIC
+from kvproxy.core.page_form import PageForm
+from kvproxy.document_files.document_import import Imported, ImportWish
+from kvproxy.document_files.file_exchange import FileExchange
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.errors import DocumentRejected, SetupError, SignatureRefused
+from kvproxy.manifests.manifest import Manifest, manifest_sha256
 from kvproxy.manifests.manifest_claims import MOST_NUMBER
+from kvproxy.objects.manifest_objects import ManifestObjects
 from kvproxy.settings.trusted_host_settings import TrustedHostSettings
-from kvproxy.stack.open_files import make_exchange, make_issuer, page_transfer
-from kvproxy.stack.open_market import host_of
-from kvproxy.store.page_store import PageStore
-from kvproxy.tariffs.document_terms import DocumentTerms
-from tests.stack.test_open_market import config, the_market
+from kvproxy.stack.open_files import make_exchange, page_transfer
+from kvproxy.store.page_transfer import ExpectedPage
+from kvproxy.tariffs import DocumentTerms
+from kvproxy.tiers.tiered_pages import TieredPages
+from tests.document_files.conftest import exported, small, texts
+from tests.document_files.hosts import TEXT, Exported, chunks_of
+from tests.stack.small_stack import NAME, SmallStack, open_small_stack
 
-DOCUMENT = Document("handbook", 1, "text", "0" * 64, "granted", "tenant:acme", 1)
-KNOWN = KnownDocument(DOCUMENT, TokenizedDocument("text", "k", (1,), (), 0, 0, 0), ())
-
-
-@dataclass
-class Weights:
-    fingerprint: str = "f" * 64
-    identity: Any = field(default_factory=lambda: MappingProxyType({"dtype": "bfloat16"}))
-    page_shape: Any = None
+__all__ = ["exported", "small", "texts"]
+TARIFF = 'currency: USD\ntariffs: [{valid_from: 2026-01-01, models: {small: {input: "5", output: "15"}}}]\n'
 
 
-@dataclass
-class Model:
-    name: str = "small"
-    weights: Weights = field(default_factory=Weights)
+class Opener:
+    """Opens one stack for a test."""
+
+    def __init__(self, life: AsyncExitStack, folder: Path, weights: TileModel, texts: Path) -> None:
+        self._life, self.folder, self._weights, self._texts = life, folder, weights, texts
+
+    async def __call__(self, **settings: Any) -> SmallStack:
+        opening = open_small_stack(self.folder, self._weights, self._texts, **settings)
+        return await self._life.enter_async_context(opening)
+
+    async def with_objects(self) -> tuple[SmallStack, TieredPages]:
+        stack = await self(**{"store.objects.url": f"file://{self.folder / 'objects'}"})
+        assert isinstance(stack.stores.pages, TieredPages)
+        return stack, stack.stores.pages
 
 
-@dataclass
-class Stores:
-    pages: PageStore
+@pytest.fixture
+async def opened(small: TileModel, texts: Path, tmp_path: Path) -> AsyncIterator[Opener]:
+    async with AsyncExitStack() as life:
+        yield Opener(life, tmp_path, small, texts)
 
 
-async def test_a_manifest_says_the_terms_of_the_market(tmp_path: Path) -> None:
-    settings = config(tmp_path)
-    with await asyncio.to_thread(
-        PageStore, tmp_path / "pages", max_size=2**20, fingerprint="f" * 64
-    ) as pages:
-        stores: Any = Stores(pages)
-        model: Any = Model()
-        async with the_market(settings, host_of(settings, "f" * 64, 8192)) as market:
-            issuer = make_issuer(model, stores, market)
-            assert (issuer.host, issuer.keys) == ("kv.example.com", market.host_keys)
-            assert issuer.engine.identity == {"dtype": "bfloat16"} and issuer.share is None
-            free = issuer.policies(KNOWN, "acme")
-            assert free.visibility == "granted" and free.terms is not None and free.licence == ""
-            assert (free.terms["kind"], free.terms["currency"]) == ("free", "EUR")
-            terms = DocumentTerms(kind="fixed", nano_per_1000=20_000_000)
-            await asyncio.to_thread(
-                market.terms.set_terms, "handbook", "acme", terms, licence="Answers may be published."
-            )
-            priced = issuer.policies(KNOWN, "acme")
-        assert priced.terms is not None and priced.licence == "Answers may be published."
-        assert priced.terms["nano_per_1000"] == 20_000_000 and priced.terms["id"] == terms.id
-        assert all(isinstance(value, str) or value <= MOST_NUMBER for value in priced.terms.values())
+async def published(stack: SmallStack) -> tuple[str, Manifest]:
+    publisher = stack.documents.publisher
+    await publisher.publish("handbook", TEXT, "public", ANONYMOUS)
+    assert publisher.manifests is not None
+    signed = await publisher.manifests.current(publisher.current_ref("handbook", ANONYMOUS))
+    return signed.jws, signed.manifest
 
 
-async def test_a_host_that_sells_nothing_has_no_terms(tmp_path: Path) -> None:
-    settings = config(tmp_path)
-    settings = settings.model_copy(update={"tariff": None})
-    with await asyncio.to_thread(
-        PageStore, tmp_path / "pages", max_size=2**20, fingerprint="f" * 64
-    ) as pages:
-        stores: Any = Stores(pages)
-        model: Any = Model()
-        async with the_market(settings, host_of(settings, "f" * 64, 8192)) as market:
-            policy = make_issuer(model, stores, market).policies(KNOWN, "acme")
-        assert policy.terms is None and page_transfer(stores).fingerprint == "f" * 64
+def exchange(stack: SmallStack, **documents: Any) -> FileExchange:
+    settings = stack.config.documents.model_copy(update=documents)
+    return make_exchange(
+        settings, stack.model, stack.stores, stack.engine, stack.market, stack.documents.publisher
+    )
 
 
-async def test_a_trusted_host_that_is_nowhere_is_refused_at_the_start(tmp_path: Path) -> None:
-    settings = config(tmp_path)
-    trusted = TrustedHostSettings(name="kv.example", jwks="ftp://kv.example/jwks")
-    documents = replace_documents(settings.documents, trusted)
-    nothing: Any = None
-    with await asyncio.to_thread(
-        PageStore, tmp_path / "pages", max_size=2**20, fingerprint="f" * 64
-    ) as pages:
-        stores: Any = Stores(pages)
-        async with the_market(settings, host_of(settings, "f" * 64, 8192)) as market:
-            with pytest.raises(SetupError, match=r"'kv\.example' is neither a file nor a URL"):
-                make_exchange(documents, nothing, stores, nothing, market, nothing)
+async def taken_in(files: FileExchange, file: bytes, **wish: Any) -> Imported:
+    return await files.importer.take_in(chunks_of(file), ImportWish(visibility="public", **wish), ANONYMOUS)
 
 
-def replace_documents(documents: Any, trusted: TrustedHostSettings) -> Any:
-    return documents.model_copy(update={"trusted_hosts": (trusted,)})
+async def test_a_manifest_names_this_host_and_its_engine(opened: Opener) -> None:
+    stack = await opened()
+    jws, manifest = await published(stack)
+    assert (manifest.host, manifest.engine.model) == (NAME, "small")
+    assert manifest.engine.fingerprint == stack.model.weights.fingerprint
+    assert manifest.engine.identity == stack.model.weights.identity
+    assert all(page.digest is not None for framing in manifest.framings for page in framing.pages)
+    claims = stack.market.host_keys.verify(jws, "kvproxy-manifest+jws")
+    assert claims["iss"] == NAME
+
+
+async def test_without_prices_a_manifest_has_no_terms(opened: Opener) -> None:
+    policy = (await published(await opened()))[1].policy
+    assert (policy.visibility, policy.terms, policy.licence) == ("public", None, "")
+
+
+async def test_terms_are_told_as_they_are_now(opened: Opener) -> None:
+    (opened.folder / "tariff.yaml").write_text(TARIFF)
+    stack = await opened(tariff=opened.folder / "tariff.yaml")
+    terms, publisher = stack.market.terms, stack.documents.publisher
+    before = (await published(stack))[1].policy.terms
+    assert before is not None and before["currency"] == "USD"
+    assert before["id"] == terms.terms("handbook", "anonymous").id
+    chosen = DocumentTerms(kind="fixed", nano_per_1000=20_000_000)
+    licence = "Answers may be published."
+    await asyncio.to_thread(terms.set_terms, "handbook", "anonymous", chosen, licence=licence)
+    assert publisher.manifests is not None
+    now = (await publisher.manifests.current(publisher.current_ref("handbook", ANONYMOUS))).manifest.policy
+    assert now.terms is not None and now.terms["id"] == chosen.id != before["id"]
+    assert (now.terms["nano_per_1000"], now.licence) == (20_000_000, licence)
+    assert all(isinstance(value, str) or value <= MOST_NUMBER for value in now.terms.values())
+
+
+async def test_a_fleet_gets_the_manifest_of_a_new_version(opened: Opener) -> None:
+    stack, pages = await opened.with_objects()
+    jws, _ = await published(stack)
+    shared = ManifestObjects(pages.objects.store)
+    assert shared.get(PUBLIC, "handbook", 1) == jws
+    pointer = shared.current(PUBLIC, "handbook")
+    assert pointer is not None
+    assert (pointer.current.version, pointer.current.manifest_sha256) == (1, manifest_sha256(jws))
+
+
+async def test_a_page_from_elsewhere_waits_in_local_files_alone(opened: Opener) -> None:
+    stack, pages = await opened.with_objects()
+    ids, form = tuple(range(256)), stack.model.weights.page_shape.form
+    key, staged, parent = (bytes([n]) * 32 for n in (1, 2, 3))
+    pages.put(key, parent, ids, _payload(form))
+    transfer = page_transfer(stack.stores)
+    sent = transfer.outgoing(key, parent, ids)
+    assert sent is not None
+    assert transfer.take_in(staged, sent.file, ExpectedPage(parent, ids, sent.page.digest)) is None
+    assert pages.behind.settle(60)
+    assert (pages.objects.has(key), pages.objects.has(staged)) == (True, False)
+    assert pages.local.has(staged)
+    pages.delete([key, staged])
+
+
+async def test_a_document_leaves_and_comes_back_under_the_hosts_own_keys(opened: Opener) -> None:
+    stack = await opened()
+    await published(stack)
+    files = exchange(stack)
+    ref = stack.documents.publisher.current_ref("handbook", ANONYMOUS)
+    leaving = await files.exporter.open(ref, ANONYMOUS)
+    file = b"".join([piece async for piece in leaving.content])
+    back = await taken_in(files, file, id="guide", pages="required")
+    assert back.published.created and back.manifest.host == NAME and back.pages > 0
+    assert await stack.documents.publisher.text(replace(ref, id="guide"), ANONYMOUS) == TEXT
+
+
+async def test_another_host_is_believed_where_the_settings_name_it(
+    opened: Opener, exported: Exported
+) -> None:
+    stack = await opened()
+    with pytest.raises(SignatureRefused, match="not trusted here"):
+        await taken_in(exchange(stack), exported.file)
+    trusted = (TrustedHostSettings(name="a.example", jwks=str(exported.jwks)),)
+    back = await taken_in(exchange(stack, trusted_hosts=trusted), exported.file, pages="none")
+    assert back.manifest.host == "a.example" and back.published.created
+    other = (TrustedHostSettings(name="c.example", jwks=str(exported.jwks)),)
+    with pytest.raises(SignatureRefused, match="not trusted here"):
+        await taken_in(exchange(stack, trusted_hosts=other), exported.file, id="other")
+
+
+async def test_a_trusted_host_that_is_nowhere_is_refused_at_the_start(opened: Opener) -> None:
+    trusted = (TrustedHostSettings(name="kv.example", jwks="ftp://kv.example/jwks"),)
+    stack = await opened()
+    with pytest.raises(SetupError, match=r"'kv\.example' is neither a file nor a URL"):
+        exchange(stack, trusted_hosts=trusted)
+
+
+@pytest.mark.parametrize(("share", "checked"), [(1.0, 6), (0.2, 4)])
+async def test_the_settings_say_how_much_of_an_import_is_computed_again(
+    opened: Opener, exported: Exported, share: float, checked: int
+) -> None:
+    trusted = (TrustedHostSettings(name="a.example", jwks=str(exported.jwks)),)
+    files = exchange(await opened(), trusted_hosts=trusted, import_check=share)
+    back = await taken_in(files, exported.file, pages="required")
+    assert (back.pages, back.checked) == (6, checked), back.note
+
+
+async def test_a_text_that_is_too_long_for_the_settings_is_refused(
+    opened: Opener, exported: Exported
+) -> None:
+    trusted = (TrustedHostSettings(name="a.example", jwks=str(exported.jwks)),)
+    files = exchange(await opened(), trusted_hosts=trusted, max_text=len(TEXT) - 1)
+    with pytest.raises(DocumentRejected):
+        await taken_in(files, exported.file)
+
+
+def _payload(form: PageForm) -> bytes:
+    return os.urandom(form.payload_bytes(256))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from collections.abc import Sequence as Seq
 from contextlib import aclosing, contextmanager, suppress
@@ -16,7 +15,6 @@ from kvproxy.backends.base import (
     EngineInfo,
     Generation,
     Kept,
-    KeptPage,
     NoPages,
     PageLookup,
     PagesFound,
@@ -24,8 +22,11 @@ from kvproxy.backends.base import (
     Recheck,
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
+from kvproxy.backends.embedded.engine_figures import EngineFigures
 from kvproxy.backends.embedded.generation_jobs import generation_job, session_hold
 from kvproxy.backends.embedded.hit_comparison import Comparer
+from kvproxy.backends.embedded.job_events import run_job
+from kvproxy.backends.embedded.keep_jobs import keep_job, kept_by
 from kvproxy.backends.embedded.kept_pages import (
     DeletableStore,
     add_stored_pages,
@@ -40,18 +41,12 @@ from kvproxy.core import (
     KeptCost,
     Prompt,
     Residency,
-    Sampling,
-    owner_of,
     stored_key,
 )
 from kvproxy.core.session_hints import RETAIN_DEFAULTS, RetainPolicy
-from kvproxy.engine.cache.kv_cache import pages_for
-from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
 from kvproxy.engine.cache.prefix_index import Node
-from kvproxy.engine.cache.write_health import WriteHealth
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
-from kvproxy.engine.decode.speculation import DraftCounts
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.fairness.places import Claim
 from kvproxy.engine.loop.sequence import Job, Sequence
@@ -65,7 +60,7 @@ _PIN_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 reserved for a request that runs."""
 
 
-class EmbeddedBackend:
+class EmbeddedBackend(EngineFigures):
     """Implements ``LocalBackend``. Belongs to the event loop that first uses it."""
 
     def __init__(
@@ -79,7 +74,7 @@ class EmbeddedBackend:
     ) -> None:
         """Without ``grammars``, generations that have a constraint are refused. ``samples`` gets the hits that it
         wants, once they have been served. ``retain`` limits the wishes of sessions."""
-        self._engine = engine
+        super().__init__(engine)
         self._model = model
         self._store = store
         self._grammars = grammars
@@ -145,7 +140,7 @@ class EmbeddedBackend:
             )
         return await self._grammars.compile(constraint, caller)
 
-    async def run(
+    def run(
         self,
         job: Job,
         progress: Callable[[int, int], None] | None = None,
@@ -156,31 +151,7 @@ class EmbeddedBackend:
 
         Example: ``async for event in backend.run(job): ...``
         """
-        loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
-
-        def emit(event: Event | BaseException) -> None:
-            with suppress(RuntimeError):  # The loop is closed: nobody is left to tell.
-                loop.call_soon_threadsafe(events.put_nowait, event)
-
-        def on_progress(done: int, total: int) -> None:
-            if progress is not None:
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(progress, done, total)
-
-        sequence = self._engine.submit(job, emit, on_progress if progress is not None else None, claim)
-        if started is not None:
-            started(sequence)
-        try:
-            while True:
-                event = await events.get()
-                if isinstance(event, BaseException):
-                    raise event
-                yield event
-                if isinstance(event, Finished):
-                    return
-        finally:
-            self._engine.cancel(sequence)
+        return run_job(self._engine, job, progress=progress, started=started, claim=claim)
 
     async def keep(
         self,
@@ -190,35 +161,12 @@ class EmbeddedBackend:
         owner: str | None = None,
         reuse: tuple[str, ...] = (),
     ) -> Kept:
-        job = Job(
-            id=f"keep-{uuid.uuid4().hex}",
-            token_ids=token_ids,
-            sampling=Sampling(temperature=0.0),
-            max_tokens=0,
-            scope=scope,
-            readable=(scope, *reuse),
-            adopt=bool(reuse),
-            seed=0,
-            tenant=owner or owner_of(scope),
-            shared_end=len(token_ids),
-            shared_scope=scope,
-            persist=self._store is not None,
-            owner=owner,
-        )
+        job = keep_job(token_ids, scope, persist=self._store is not None, owner=owner, reuse=reuse)
         holder: list[Sequence] = []
         async with aclosing(self.run(job, progress, holder.append)) as events:
             async for _ in events:
                 pass
-        sequence = holder[0]
-        page_bytes = self._engine.cache.pool.shape.bytes
-        return Kept(
-            fingerprint=self._engine.model.fingerprint,
-            token_ids=token_ids,
-            pages=tuple(KeptPage(n.key, len(n.token_ids)) for n in sequence.kept),
-            bytes=pages_for(len(token_ids)) * page_bytes,
-            prefill_s=sequence.prefill_s if sequence.cached < len(token_ids) else 0.0,
-            computed=len(token_ids) - sequence.cached,
-        )
+        return kept_by(holder[0], self._engine.model.fingerprint, self._engine.cache.pool.shape.bytes)
 
     async def known(self, kept: Kept, scope: str) -> int:
         if kept.fingerprint != self._engine.model.fingerprint or self._store is None:
@@ -316,47 +264,11 @@ class EmbeddedBackend:
         """Claim no hit as exact from now on: one was not, though its pages were right."""
         self._doubted = True
 
-    @property
-    def preemptions(self) -> int:
-        """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's,
-        and was computed again."""
-        return self._engine.preemptions
-
-    @property
-    def drafts(self) -> DraftCounts:
-        """Counts of drafted and accepted tokens so far."""
-        return self._engine.drafts
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request runs or waits."""
-        return self._engine.load == (0, 0)
-
-    @property
-    def write_health(self) -> tuple[WriteHealth, WriteHealth | None]:
-        """Whether the disk takes pages: those of documents, and those that are spilled, where they are."""
-        spill = self._engine.spill
-        return self._engine.writer.health, None if spill is None else spill.health
-
-    @property
-    def load(self) -> tuple[int, int]:
-        """Requests that run, and that wait."""
-        return self._engine.load
-
-    def occupancy(self) -> Occupancy:
-        """Return the use of the page budget at this moment."""
-        return self._engine.cache.occupancy()
-
     async def check(self) -> list[str]:
         """Audit the engine's pages between two steps."""
         faults = await asyncio.wrap_future(self._engine.call(self._engine.check))
         assert isinstance(faults, list)
         return faults
-
-    @property
-    def full(self) -> bool:
-        """Whether a request of a tenant that has its share would be told to come back later."""
-        return self._engine.full
 
     async def on_kernel_thread(self, function: Callable[[], object]) -> object:
         """Run a function that calls torch where all of it runs, between two steps. Raises ShuttingDown."""

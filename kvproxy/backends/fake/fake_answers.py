@@ -7,10 +7,12 @@ import json
 import re
 from array import array
 
-from kvproxy.backends.base import Generation
+from kvproxy.backends.base import Comparison, Generation
+from kvproxy.backends.fake.fake_prefixes import pages_of
 from kvproxy.backends.fake.json_examples import example_of
 from kvproxy.core import Constraint, LeftOut, ToolCall
 from kvproxy.core.answer_format import ChoiceFormat, GrammarFormat, JsonFormat, RegexFormat
+from kvproxy.core.session_hints import Retained
 from kvproxy.errors import UnsupportedParameter
 from kvproxy.events import FinishReason, Likelihood, TokenLogprob
 from kvproxy.wire.answer_formats.answer_grammar import grammar_of
@@ -93,3 +95,50 @@ def logprobs_of(word: str, alternatives: int | None) -> tuple[TokenLogprob, ...]
     chosen = Likelihood(int.from_bytes(digest[1:3]), spelled, best)
     others = (Likelihood(rank, b"other%d" % rank, best - rank) for rank in range(1, alternatives))
     return (TokenLogprob(chosen, (chosen, *others)[:alternatives]),)
+
+
+def comparison(cached: int, pages: int, positions: int, answered: int, difference: float) -> Comparison:
+    """Return the comparison of a hit of ``cached`` tokens with a prefill, all equal unless ``difference`` is not 0.
+
+    Example: ``comparison(512, 2, 600, 24, 0.0).exact``
+    """
+    wrong = difference != 0.0
+    return Comparison(
+        cached_tokens=cached,
+        pages=pages,
+        equal_pages=0 if wrong else pages,
+        positions=positions,
+        equal_positions=0 if wrong else positions,
+        equal_argmax=0 if wrong else positions,
+        largest_difference=difference,
+        greedy_tokens=answered,
+        equal_greedy=0 if wrong else answered,
+        first_difference=0 if wrong else None,
+    )
+
+
+def retained(generation: Generation) -> Retained | None:
+    """Hold every page of the prompt, as an engine with room does."""
+    hint = generation.hint
+    if hint is None:
+        return None
+    pages = len(pages_of(generation.prompt.token_ids)) if hint.seconds else 0
+    return Retained(hint.seconds, pages, pages)
+
+
+def drafted(predicted: tuple[int, ...] | None, new: int) -> tuple[int, int] | None:
+    """Count the accepted and the rejected tokens of a prediction, with ``new`` tokens of an answer.
+
+    Example: ``drafted(generation.predicted, 12)``
+    """
+    if predicted is None:
+        return None
+    return min(len(predicted), new), max(0, len(predicted) - new)
+
+
+def kept_until(generation: Generation) -> int:
+    """Return the end of the positions of a prompt that are kept for its caller."""
+    if generation.fresh:
+        return 0
+    until = generation.keep_until
+    return len(generation.prompt.token_ids) if until is None else until

@@ -39,7 +39,7 @@ class BulkSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _FoundSource:
     where: str
     name: str
     """The path relative to the folder, the glob's fixed part or the host: ids are made of it."""
@@ -62,7 +62,7 @@ def plan_sources(
     Example:
         ``plan_sources(["docs", "notes/*.md", "https://example.com/a.txt"], include=["*.md"])``
     """
-    found: dict[str, _Found] = {}
+    found: dict[str, _FoundSource] = {}
     for argument in arguments:
         some = list(_named(argument, include))
         if not some:
@@ -89,25 +89,25 @@ def document_id(name: str) -> str:
     return id if _ID.fullmatch(id) else ""
 
 
-def _named(argument: str, include: Sequence[str]) -> Iterator[_Found]:
+def _named(argument: str, include: Sequence[str]) -> Iterator[_FoundSource]:
     if is_url(argument):
         parts = urlsplit(argument)
         name = unquote(parts.path).strip("/") or "index"
         query = f"-{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}" if parts.query else ""
-        yield _Found(argument, f"{parts.hostname or ''}/{name}{query}")
+        yield _FoundSource(argument, f"{parts.hostname or ''}/{name}{query}")
         return
     path = Path(argument)
     if path.is_dir():
         for file in _below(path, include):
-            yield _Found(str(file), file.relative_to(path).as_posix())
+            yield _FoundSource(str(file), file.relative_to(path).as_posix())
     elif path.is_file():
-        yield _Found(str(path), path.name)
+        yield _FoundSource(str(path), path.name)
     elif _WILD.search(argument):
         fixed = Path(argument[: _WILD.search(argument).start()])  # type: ignore[union-attr]  # it was found just above
         base = fixed if argument[: len(str(fixed)) + 1].endswith("/") else fixed.parent
         for name in sorted(glob.glob(argument, recursive=True)):
             if Path(name).is_file():
-                yield _Found(name, _relative(Path(name), base))
+                yield _FoundSource(name, _relative(Path(name), base))
 
 
 def _below(folder: Path, include: Sequence[str]) -> Iterator[Path]:
@@ -129,7 +129,7 @@ def _relative(path: Path, base: Path) -> str:
         return path.name
 
 
-def _with_ids(found: Sequence[_Found], prefix: str) -> tuple[BulkSource, ...]:
+def _with_ids(found: Sequence[_FoundSource], prefix: str) -> tuple[BulkSource, ...]:
     """Leave the last suffix out of the names, where that makes no two of them the same."""
     bare = [str(PurePosixPath(item.name).with_suffix("")) for item in found]
     ids = [document_id(prefix + name) for name in bare]
@@ -145,7 +145,7 @@ def _doubled(ids: Iterable[str]) -> frozenset[str]:
     return frozenset(id for id, times in Counter(ids).items() if times > 1 and id)
 
 
-def _source(item: _Found, id: str, doubled: frozenset[str]) -> BulkSource:
+def _source(item: _FoundSource, id: str, doubled: frozenset[str]) -> BulkSource:
     if not id:
         return BulkSource(
             item.where, "", "no letter or digit of its name can stand in an id; publish it with --id"

@@ -10,21 +10,19 @@ byte of a page is copied or cleared under the lock, which the event loop's ``ret
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 
-from kvproxy.core import PAGE_TOKENS, Kept, KeptPage, KnownPrefix, Residency
+from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.eviction_policy import EvictionPolicy, GreedyDual
-from kvproxy.engine.cache.load_or_recompute import worth_taking
+from kvproxy.engine.cache.kept_prefixes import KeptPrefixes
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
 from kvproxy.engine.cache.page_evictor import PageEvictor
 from kvproxy.engine.cache.page_ledger import PageLedger
 from kvproxy.engine.cache.page_pool import PagePool
-from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
+from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
 from kvproxy.engine.cache.session_holds import HeldPages, SessionHold, SessionHolds
 from kvproxy.engine.cache.spill_tier import SpillFiles, SpillTier
 
@@ -42,7 +40,7 @@ class PinOutcome(Enum):
     """The pages are reserved by sequences that run now."""
 
 
-class KVCache:
+class KVCache(KeptPrefixes):
     """The KV cache. Methods lock for themselves.
 
     ``retain_match``, ``seen`` and ``resident`` may be called on any thread, and so may figures; all else belongs to the
@@ -61,16 +59,12 @@ class KVCache:
 
         Example: ``KVCache(PagePool(shape, 1024, device), PrefixIndex(root_key(model.fingerprint)), costs)``
         """
+        costs = costs or PageCosts(UNIFORM, pool.shape.bytes)
         self.pool = pool
-        self.index = index
-        self.costs = costs or PageCosts(UNIFORM, pool.shape.bytes)
-        self._eviction = EvictionHeap(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
-        self._lock = threading.Lock()
-        self._ledger = PageLedger(pool, self._eviction)
+        self._eviction = EvictionHeap(pool.total + 1, policy or GreedyDual(costs, pool.total))
+        super().__init__(index, PageLedger(pool, self._eviction), costs)
         self._holds = SessionHolds(self._eviction)
         self._evictor = PageEvictor(pool, index, self._eviction, self._lock, self._holds)
-        self.far: Callable[[Node], bool] = lambda node: False
-        """Returns whether a node's page must come from an object store: it costs more then. No I/O."""
 
     def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> SpillTier:
         """Copy pages to ``files`` before they are dropped, from now on.
@@ -80,67 +74,6 @@ class KVCache:
         Example: ``cache.spill_into(SpillFolder(path, ...), engine.call)``
         """
         return self._evictor.spill_into(files, self.costs, failed=self.discard_if_absent, done=done)
-
-    @contextmanager
-    def retain_match(
-        self, token_ids: Sequence[int], scopes: Sequence[str], known: KnownPrefix | None = None
-    ) -> Iterator[PrefixMatch]:
-        """Look up a prompt and retain the nodes that were found until the block ends.
-
-        The last prompt token is never taken from the cache: its logits give the first new token. The match is empty
-        where retaining it would break a reservation: those pages are as good as evicted. So are pages on disk that are
-        dearer to load than to compute. ``known``: a published prefix that the prompt begins with, whose page keys are
-        not computed again.
-
-        Example: ``with cache.retain_match(token_ids, ("public", "tenant:a")) as match: ...``
-        """
-        limit = len(token_ids) - 1
-        keys = self.index.keys(token_ids, scopes, limit, known)
-        with self._lock:
-            found = self.index.match(token_ids, scopes, limit, keys, known)
-            found = self._worth_taking(found, 0)
-            if not self._ledger.retain(found.nodes):
-                found = PrefixMatch((), 0)
-        try:
-            yield found
-        finally:
-            with self._lock:
-                self._ledger.release(found.nodes)
-
-    def seen(self, token_ids: Sequence[int], scopes: Sequence[str]) -> bool:
-        """Return whether the first page of this prompt was kept once and has been evicted since."""
-        with self._lock:
-            return self.index.seen(token_ids, scopes)
-
-    def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
-        """Count the tokens of a kept prefix that a lookup would find, in memory or on disk.
-
-        For figures: full pages are found by their keys alone.
-
-        Example: ``cache.resident(kept.pages, kept.token_ids, scopes)``
-        """
-        with self._lock:
-            return self.index.resident(pages, token_ids, scopes)
-
-    def residency(
-        self,
-        kept: Kept,
-        scopes: Sequence[str],
-        is_far: Callable[[Node], bool],
-    ) -> Residency:
-        """Count the tokens of a kept prefix that a lookup would find, by tier; ``is_far`` tells of a stored node's page
-        whether it is in an object store only. For figures, as :meth:`resident`.
-
-        Example: ``cache.residency(kept, caller.readable, lambda node: False)``
-        """
-        with self._lock:
-            chain = self.index.chain(kept.pages, kept.token_ids, scopes)
-            absent = [(node, tokens) for node, tokens in chain if node.page is None]
-            near = [node.spilled and not node.stored for node, _ in absent]
-        tokens = sum(tokens for _, tokens in chain)
-        below = sum(tokens for _, tokens in absent)
-        far = sum(t for (node, t), spilled in zip(absent, near, strict=True) if not spilled and is_far(node))
-        return Residency(memory=tokens - below, disk=below - far, objects=far)
 
     def retain(self, nodes: Sequence[Node]) -> bool:
         """Keep nodes from eviction until :meth:`release`.
@@ -154,28 +87,6 @@ class KVCache:
         """Undo one :meth:`retain` of these nodes."""
         with self._lock:
             self._ledger.release(nodes)
-
-    def match(
-        self,
-        token_ids: Sequence[int],
-        scopes: Sequence[str],
-        limit: int,
-        known: KnownPrefix | None = None,
-        *,
-        least: int = 0,
-    ) -> PrefixMatch:
-        """Return the longest prefix of ``token_ids[:limit]`` that ``scopes`` may read; nothing is retained.
-
-        Pages on disk that are dearer to load than to compute are left out, behind the first ``least`` positions.
-
-        Example: ``cache.match(token_ids, ("public",), limit=len(token_ids) - 1)``
-        """
-        keys = self.index.keys(token_ids, scopes, limit, known)
-        with self._lock:
-            return self._worth_taking(self.index.match(token_ids, scopes, limit, keys, known), least)
-
-    def _worth_taking(self, found: PrefixMatch, least: int) -> PrefixMatch:
-        return worth_taking(found, self.costs, self.far, least)
 
     def note_use(self, nodes: Iterable[Node]) -> None:
         """Record that a request takes these nodes' KV, which raises their priority. Once for each request."""
@@ -262,11 +173,7 @@ class KVCache:
                 return None
             if made:
                 self._eviction.note_use(node)
-            for old in self.index.shorter(node):
-                if _outgrown(old, node):
-                    node.frequency = max(node.frequency, old.frequency)
-                    self._holds.replace(old, node)
-                    self._evictor.forget(old)
+            self._evictor.replace_shorter(node)
             return node
 
     def add_stored(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> Node:
@@ -341,14 +248,6 @@ class KVCache:
         with self._lock:
             self._evictor.lost(node)
 
-    def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
-        """Return the node of exactly this page, or None.
-
-        Example: ``cache.find("public", cache.index.root, kept.pages[0].key, kept.token_ids[:256])``
-        """
-        with self._lock:
-            return self.index.find(scope, parent_key, key, token_ids)
-
     def occupancy(self) -> Occupancy:
         """Count pages by use at this moment."""
         with self._lock:
@@ -382,18 +281,6 @@ class KVCache:
             if spilled != self._evictor.spilled:
                 faults.append(f"{spilled} nodes are spilled, the tier has {self._evictor.spilled} pages")
             return faults + holder_faults(self.pool, self.index, sequence_pages)
-
-
-def _outgrown(old: Node, node: Node) -> bool:
-    """Return whether ``node`` replaces a shorter partial page. Readers that hold the old page keep it."""
-    size = len(old.token_ids)
-    return (
-        old is not node
-        and old.retained == 0
-        and not old.stored
-        and size < len(node.token_ids)
-        and old.token_ids == node.token_ids[:size]
-    )
 
 
 def pages_for(tokens: int) -> int:

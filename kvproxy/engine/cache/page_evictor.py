@@ -123,6 +123,17 @@ class PageEvictor:
         self._eviction.node_removed(node)
         self._index.remove(node)
 
+    def replace_shorter(self, node: Node) -> None:
+        """Forget the partial pages that ``node`` begins with, and count their uses and holds for it.
+
+        Example: ``evictor.replace_shorter(node)``
+        """
+        for old in self._index.shorter(node):
+            if _outgrown(old, node):
+                node.frequency = max(node.frequency, old.frequency)
+                self._holds.replace(old, node)
+                self.forget(old)
+
     def stored(self, node: Node) -> None:
         """Record that the node is in the store, and drop its copy in the spill tier."""
         node.stored = True
@@ -156,3 +167,15 @@ class PageEvictor:
             node.spilled = False
             assert self._spill is not None
             self._spill.forget(node)
+
+
+def _outgrown(old: Node, node: Node) -> bool:
+    """Return whether ``node`` replaces a shorter partial page. Readers that hold the old page keep it."""
+    size = len(old.token_ids)
+    return (
+        old is not node
+        and old.retained == 0
+        and not old.stored
+        and size < len(node.token_ids)
+        and old.token_ids == node.token_ids[:size]
+    )

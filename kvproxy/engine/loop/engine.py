@@ -7,7 +7,6 @@ take the inbox, admit, run tiles, hand out tokens.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,7 +16,7 @@ from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_io import DurablePages, PageIO
 from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.cache.spill_tier import SpillFiles
-from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
+from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.admission import Admission, Limits
@@ -26,6 +25,7 @@ from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.engine.loop.fairness.waiting_line import WaitingLine
 from kvproxy.engine.loop.inbox import Inbox
 from kvproxy.engine.loop.isolation import TileFailed, engine_failure, isolated
+from kvproxy.engine.loop.job_intake import JobIntake
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.page_growth import PageGrowth
@@ -71,10 +71,10 @@ class Engine:
         """
         self.model, self.cache = model, cache
         self.max_context = max_context
-        self._limits = Limits(max_context, cache.pool.total, model.vocab_size)
-        self._vocabulary, self._eos_ids = vocabulary, eos_ids
-        self._allowance = allowance
         self._inbox = Inbox()
+        limits = Limits(max_context, cache.pool.total, model.vocab_size)
+        self._places = Places(max_running + max_waiting)
+        self._intake = JobIntake(limits, self._places, vocabulary, eos_ids, allowance)
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, cache.pool, self._inbox.put, self.spill)
         cache.far = self.io.far
@@ -95,9 +95,6 @@ class Engine:
         self._growth = PageGrowth(
             cache, self._line.make_room, self._end, self._results.finish, self._give_way
         )
-        self._places = Places(max_running + max_waiting)
-        self._count = 0
-        self._count_lock = threading.Lock()
         cost = DraftCost() if speculate else None
         self._tiles = EngineStep(
             TileRunner(model, cache), model.numerics, pace or Pace(), cost, self._service
@@ -141,8 +138,8 @@ class Engine:
     @property
     def load(self) -> tuple[int, int]:
         """Number of running requests, and of waiting ones."""
-        running, count = len(self._running), self._count
-        return running, max(0, count - running)
+        running = len(self._running)
+        return running, max(0, self._intake.count - running)
 
     def claim(self, tenant: str, count: int, *, again: bool = False) -> Claim:
         """Claim places for the sequences of one request: see :meth:`Places.claim`.
@@ -164,17 +161,11 @@ class Engine:
         that the job is a part of; without one it is a request by itself. Raises ContextTooLong, CannotFit,
         InvalidRequest, Overloaded or ShuttingDown at once. Example: ``engine.submit(job, events.put)``
         """
-        self._limits.check(job)
-        with self._count_lock:
+        self._intake.check(job)
+        with self._intake.lock:
             if not self.alive:
                 raise ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5)
-            stop, least = job.sampling.stop, job.sampling.min_tokens
-            seq = Sequence(job, emit, Detokenizer(self._vocabulary, stop, min_tokens=least), self._eos_ids)
-            seq.on_progress, seq.allowance = on_progress, self._allowance
-            with self._places.claim(seq.tenant, 1) as own:
-                seq.claim = claim or own
-                seq.claim.enter()
-            self._count += 1
+            seq = self._intake.enter(job, emit, on_progress, claim)
             # Under the lock: the call must be in the inbox before the thread looks there for the last time.
             self._inbox.put(lambda: self._arrive(seq))
         return seq
@@ -186,7 +177,7 @@ class Engine:
 
     def call(self, function: Callable[[], object]) -> Future[object]:
         """Run a function between two steps, on the engine thread. Fails with ShuttingDown when no step follows."""
-        with self._count_lock:
+        with self._intake.lock:
             if self.alive:
                 return self._inbox.ask(function)
         refused: Future[object] = Future()
@@ -305,10 +296,7 @@ class Engine:
             self._running.remove(seq)
         if seq in self._line.waiting:
             self._line.waiting.remove(seq)
-        with self._count_lock:
-            self._count -= 1
-        if seq.claim is not None:
-            seq.claim.leave(failed=isinstance(last, BaseException))
+        self._intake.leave(seq, failed=isinstance(last, BaseException))
         if last is not None:
             try:
                 seq.emit(last)
@@ -318,5 +306,5 @@ class Engine:
     def _begin_stop(self) -> None:
         for seq in [*self._running, *self._line.waiting]:
             self._end(seq, ShuttingDown("the proxy is shutting down; try again in a moment", retry_after_s=5))
-        with self._count_lock:
+        with self._intake.lock:
             self._stopping = True

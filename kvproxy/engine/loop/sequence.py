@@ -21,6 +21,7 @@ from kvproxy.engine.decode.detokenizer import Detokenizer
 from kvproxy.engine.decode.penalties import Penalties
 from kvproxy.engine.decode.speculation import LEAST_NEW, Drafter
 from kvproxy.engine.decode.text_deltas import TextDeltas
+from kvproxy.engine.loop.scored_rows import ScoredRows
 from kvproxy.events import Event
 
 logger = logging.getLogger(__name__)
@@ -162,8 +163,6 @@ class Sequence:
     retained: Retained | None = None
     """The answer to ``job.hold``, once the prompt is computed."""
     on_progress: Callable[[int, int], None] | None = None
-    hidden: torch.Tensor | None = None
-    """[last_position - score_from, hidden size] of a scoring job: rows up to ``computed`` are valid."""
     failure: Exception | None = None
     """Exception that concerns it alone, from a tile with rows of other sequences."""
     served_at: float = 0.0
@@ -179,6 +178,8 @@ class Sequence:
     """None where no parameter changes the logits of single tokens."""
     drafter: Drafter | None = field(init=False)
     """None where nothing is drafted."""
+    rows: ScoredRows | None = field(init=False)
+    """The hidden states of a scoring job; None for any other."""
 
     def __post_init__(self) -> None:
         self.tenant = None if self.job.patience_s == inf else self.job.tenant
@@ -190,43 +191,20 @@ class Sequence:
         self.penalties = Penalties(sampling, self.job.token_ids) if wanted else None
         drafts = self.job.speculate and self.job.max_tokens >= LEAST_NEW
         self.drafter = Drafter(self.job.token_ids, self.job.predicted or ()) if drafts else None
+        first = self.job.score_from
+        self.rows = None if first is None else ScoredRows(first, self.last_position)
 
     def score(self, start: int, hidden: torch.Tensor) -> None:
-        """Keep the hidden states of the scored positions. A row that is computed again replaces the earlier one.
-
-        hidden: [rows, hidden size] of positions ``start`` on, after the last norm.
-        """
-        first = self.job.score_from
-        if first is None or start + len(hidden) <= first:
-            return
-        self.hidden = self._with_rows_for(hidden, start + len(hidden) - first)
-        skip = max(0, first - start)
-        rows = hidden[skip : skip + self.last_position - start - skip]
-        self.hidden[start + skip - first : start + skip - first + len(rows)] = rows
-
-    def _with_rows_for(self, like: torch.Tensor, rows: int) -> torch.Tensor:
-        """Return ``self.hidden`` with room for ``rows`` rows, at least doubled when it has to grow.
-
-        All possible positions are not allocated at once: an answer without a limit ends long before its last one.
-        """
-        kept, most = self.hidden, self.last_position - (self.job.score_from or 0)
-        if kept is not None and len(kept) >= min(rows, most):
-            return kept
-        planned = len(self.job.token_ids) - (self.job.score_from or 0) + PAGE_TOKENS
-        grown = like.new_empty(
-            min(most, max(rows, planned, 2 * len(kept) if kept is not None else 0)), like.shape[1]
-        )
-        if kept is not None:
-            grown[: len(kept)] = kept
-        return grown
+        """Keep the hidden states of the scored positions: see :meth:`ScoredRows.put`."""
+        if self.rows is not None:
+            self.rows.put(start, hidden, prompt_end=self.prompt_tokens)
 
     @property
     def scored(self) -> torch.Tensor:
         """[positions computed from score_from on, hidden size]: the output head is a fixed function of each row."""
-        first = self.job.score_from
-        if first is None or self.hidden is None:
+        if self.rows is None:
             raise ValueError(f"{self.job.id} scored nothing")
-        return self.hidden[: max(0, self.computed - first)]
+        return self.rows.until(self.computed)
 
     def draft(self, most: int, *, row_cost: float, streams: int) -> tuple[int, ...]:
         """Draft at most ``most`` tokens behind the last known one; see :meth:`Drafter.propose`.

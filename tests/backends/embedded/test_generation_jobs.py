@@ -14,7 +14,7 @@ from kvproxy.core.prefill_progress import PrefillProgress
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.events import Started
-from tests.backends.embedded.test_local_backend import ASKED, Home, generation
+from tests.backends.embedded.backend_home import ASKED, Home, generation
 from tests.engine.tiny import make_model, write_vocabulary
 
 

@@ -7,7 +7,7 @@ import pytest
 from kvproxy.backends.base import NoPages, PagesFound
 from kvproxy.core import Caller, DocumentRef, Prompt, Span, documents_scope, granted_scope, stored_key
 from kvproxy.errors import HitLost
-from tests.backends.embedded.test_local_backend import (
+from tests.backends.embedded.backend_home import (
     ANN,
     ASKED,
     BOB,

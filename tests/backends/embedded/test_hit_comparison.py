@@ -8,7 +8,7 @@ import pytest
 
 from kvproxy.core import PUBLIC, Prompt
 from kvproxy.errors import HitLost
-from tests.backends.embedded.test_local_backend import (
+from tests.backends.embedded.backend_home import (
     ANN,
     ASKED,
     DOCUMENT,

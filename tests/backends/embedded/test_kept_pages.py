@@ -12,7 +12,7 @@ from kvproxy.backends.embedded.kept_pages import (
 )
 from kvproxy.core import PAGE_TOKENS, PUBLIC, Kept, KeptPage, stored_key
 from kvproxy.engine.cache.kv_cache import KVCache
-from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache, take
+from tests.engine.cache.small_cache import TOKENS, keep, make_cache, take
 
 LONG = TOKENS[: 2 * PAGE_TOKENS + 100]
 OWN = "tenant:a"

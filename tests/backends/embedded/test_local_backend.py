@@ -1,132 +1,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
 
-from kvproxy.backends.base import Generation, LocalBackend, NoPages, PagesFound
-from kvproxy.backends.embedded.local_backend import EmbeddedBackend
+from kvproxy.backends.base import LocalBackend, NoPages, PagesFound
 from kvproxy.core import (
     PAGE_TOKENS,
     PUBLIC,
     CacheHints,
     Caller,
-    Constraint,
-    DocumentRef,
-    JsonFormat,
-    LeftOut,
     MissReason,
     Prompt,
     Sampling,
     Span,
-    Tool,
     documents_scope,
 )
-from kvproxy.engine.decode.detokenizer import Vocabulary
-from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.errors import (
-    CannotFit,
-    ContextTooLong,
-    HitLost,
-    InvalidRequest,
-    ShuttingDown,
-    StorageFull,
-    UnsupportedSchema,
+from kvproxy.errors import CannotFit, ContextTooLong, HitLost, InvalidRequest, ShuttingDown, StorageFull
+from kvproxy.events import Finished, Started, TextDelta
+from tests.backends.embedded.backend_home import (
+    ANN,
+    ASKED,
+    BOB,
+    DOCUMENT,
+    REF,
+    Home,
+    cached_of,
+    events_of,
+    found,
+    generation,
+    home,
+    model,
+    text_of,
+    vocabulary,
 )
-from kvproxy.events import Event, Finished, Started, TextDelta
-from kvproxy.store.page_store import PageStore
 from tests.engine.altered_page import alter_page
-from tests.engine.constraints import Walk
-from tests.engine.harness import EngineHarness, make_harness
-from tests.engine.tiny import VOCAB, make_model, prompt, write_vocabulary
+from tests.engine.tiny import VOCAB, prompt
 
-ANN, BOB = Caller("ann", "tenant:ann"), Caller("bob", "tenant:bob")
-DOCUMENT = prompt(1, 600)
-ASKED = (*DOCUMENT, *prompt(2, 30))
-REF = DocumentRef("handbook", 1)
-
-
-@pytest.fixture(scope="module")
-def model() -> TileModel:
-    return make_model("llama", torch.bfloat16)
-
-
-@pytest.fixture(scope="module")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
-    return Vocabulary(write_vocabulary(tmp_path_factory.mktemp("vocabulary")))
-
-
-class Home:
-    """A backend on a store that survives it."""
-
-    def __init__(self, model: TileModel, vocabulary: Vocabulary, folder: Path) -> None:
-        self._model, self._vocabulary, self._folder = model, vocabulary, folder
-        self.max_size = 2**24
-        self.pages = 32
-        self.open()
-
-    def open(self) -> None:
-        self.store = PageStore(self._folder, max_size=self.max_size, fingerprint=self._model.fingerprint)
-        self.rig: EngineHarness = make_harness(
-            self._model, self._vocabulary, pages=self.pages, max_context=1024, store=self.store
-        )
-        self.backend = EmbeddedBackend(self.rig.engine, "tiny", self.store)
-
-    async def close(self) -> None:
-        if self.rig.engine.alive:
-            assert await self.backend.check() == []
-        await asyncio.to_thread(self.rig.close)
-        assert self.store.check() == []
-        self.store.close()
-
-    async def restart(self) -> None:
-        await self.close()
-        self.open()
-
-
-@pytest.fixture
-async def home(model: TileModel, vocabulary: Vocabulary, tmp_path: Path) -> AsyncIterator[Home]:
-    made = Home(model, vocabulary, tmp_path)
-    yield made
-    await made.close()
-
-
-def generation(
-    tokens: tuple[int, ...] = ASKED,
-    caller: Caller = ANN,
-    *,
-    spans: tuple[Span, ...] = (),
-    new: int = 6,
-    require_cached: int = 0,
-    sampling: Sampling | None = None,
-) -> Generation:
-    chosen = sampling or Sampling(temperature=0.0, max_tokens=new)
-    return Generation("id", Prompt(tokens, spans), chosen, caller, require_cached)
-
-
-async def events_of(backend: EmbeddedBackend, asked: Generation) -> list[Event]:
-    return [e async for e in backend.generate(asked)]
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(e.text for e in events if isinstance(e, TextDelta))
-
-
-def cached_of(events: list[Event]) -> int:
-    started, finished = events[0], events[-1]
-    assert isinstance(started, Started) and isinstance(finished, Finished)
-    assert finished.usage.cached_tokens == started.cached_tokens
-    return started.cached_tokens
-
-
-def found(backend: EmbeddedBackend, tokens: tuple[int, ...], caller: Caller = ANN) -> PagesFound | NoPages:
-    with backend.hold(Prompt(tokens), caller) as lookup:
-        return lookup
+__all__ = ["home", "model", "vocabulary"]
 
 
 async def test_it_is_a_local_backend(home: Home) -> None:
@@ -319,70 +232,6 @@ async def test_a_request_without_a_seed_is_not_always_the_same(home: Home) -> No
     assert len({text_of(await events_of(home.backend, g)) for g in asked}) == 1
 
 
-class Grammars:
-    """A :class:`GrammarCompiler` whose answers hold three tokens of a few."""
-
-    def __init__(self) -> None:
-        self.compiled: list[Constraint] = []
-        self.walks: list[Walk] = []
-        self.left_out: tuple[LeftOut, ...] = ()
-
-    async def compile(self, constraint: Constraint, caller: Caller) -> Grammars:
-        self.compiled.append(constraint)
-        if constraint.format == JsonFormat({"not": {}}):
-            raise UnsupportedSchema("'not' cannot be enforced", param="response_format")
-        return self
-
-    def start(self) -> Walk:
-        self.walks.append(Walk({65, 66, 67}, 3))
-        return self.walks[-1]
-
-
-JSON = Constraint(format=JsonFormat())
-
-
-async def test_a_constraint_is_compiled_and_each_answer_has_its_own_state(home: Home) -> None:
-    grammars = Grammars()
-    backend = EmbeddedBackend(home.rig.engine, "tiny", home.store, grammars)
-    asked = replace(generation(prompt(1, 300)), constraint=JSON)
-    answers = await asyncio.gather(*(events_of(backend, asked) for _ in range(3)))
-    assert {text_of(a) for a in answers} == {text_of(answers[0])}
-    assert len(text_of(answers[0])) == 3 and set(text_of(answers[0])) <= set("ABC")
-    assert isinstance(answers[0][-1], Finished) and answers[0][-1].reason == "stop"
-    assert grammars.compiled == [JSON] * 3
-    assert [len(w.accepted) for w in grammars.walks] == [3, 3, 3]
-    await events_of(backend, generation(prompt(1, 300)))
-    assert len(grammars.compiled) == 3, "no constraint, no grammar"
-
-
-async def test_what_a_grammar_does_not_enforce_is_told_as_the_answer_begins(home: Home) -> None:
-    grammars = Grammars()
-    grammars.left_out = (LeftOut("response_format", "uniqueItems"),)
-    backend = EmbeddedBackend(home.rig.engine, "tiny", home.store, grammars)
-    events = await events_of(backend, replace(generation(prompt(1, 300)), constraint=JSON))
-    assert isinstance(events[0], Started)
-    assert events[0].left_out == grammars.left_out
-
-
-async def test_a_schema_that_cannot_be_enforced_is_refused_before_anything_is_queued(home: Home) -> None:
-    backend = EmbeddedBackend(home.rig.engine, "tiny", home.store, Grammars())
-    asked = replace(generation(), constraint=Constraint(format=JsonFormat({"not": {}})))
-    with pytest.raises(UnsupportedSchema):
-        await events_of(backend, asked)
-    assert found(backend, ASKED) == NoPages(evicted=False)
-
-
-@pytest.mark.parametrize(
-    ("constraint", "param"), [(JSON, "response_format"), (Constraint(tools=(Tool("f"),)), "tools")]
-)
-async def test_without_grammars_a_constraint_is_refused(
-    home: Home, constraint: Constraint, param: str
-) -> None:
-    with pytest.raises(InvalidRequest, match="tiny") as caught:
-        await events_of(home.backend, replace(generation(), constraint=constraint))
-    assert caught.value.param == param
-
-
 async def test_what_a_client_marks_as_its_own_is_kept_by_nobody(home: Home) -> None:
     first = await events_of(home.backend, replace(generation(), keep_until=300))
     last = first[-1]
@@ -435,55 +284,6 @@ async def test_ids_that_are_no_tokens_are_refused_before_started(home: Home, par
     with pytest.raises(InvalidRequest) as caught:
         await events_of(home.backend, wrong)
     assert caught.value.param == param
-
-
-class TestPins:
-    async def test_a_pinned_prefix_outlasts_any_pressure_until_it_is_released(self, home: Home) -> None:
-        kept = await home.backend.keep(DOCUMENT, PUBLIC)
-        room = home.backend.pin_room()
-        release = await home.backend.pin(kept, PUBLIC)
-        assert home.backend.pin_room() == room - 3 and room == 16
-        await asyncio.to_thread(home.rig.evict_all)
-        with home.backend.hold(Prompt(ASKED), BOB) as found:
-            assert isinstance(found, PagesFound) and (found.tokens, found.on_disk) == (600, 0)
-        await release()
-        assert home.backend.pin_room() == room
-        await asyncio.to_thread(home.rig.evict_all)
-        with home.backend.hold(Prompt(ASKED), BOB) as found:
-            assert isinstance(found, PagesFound) and found.on_disk == 600
-
-    async def test_pages_on_disk_are_brought_back(self, home: Home) -> None:
-        kept = await home.backend.keep(DOCUMENT, PUBLIC)
-        await home.restart()
-        assert await home.backend.known(kept, PUBLIC) == 600
-        release = await home.backend.pin(kept, PUBLIC)
-        assert home.backend.occupancy().pinned == 3
-        await release()
-
-    async def test_more_than_half_of_the_budget_is_refused(self, home: Home) -> None:
-        await home.close()
-        home.pages = 6
-        home.open()
-        first = await home.backend.keep(DOCUMENT, PUBLIC)
-        second = await home.backend.keep(prompt(3, 100), PUBLIC)
-        release = await home.backend.pin(first, PUBLIC)
-        with pytest.raises(CannotFit, match="take 3 of the 3 pages"):
-            await home.backend.pin(second, PUBLIC)
-        assert home.backend.occupancy().pinned == 3
-        with pytest.raises(CannotFit, match="pinned documents leave 3 of 6"):
-            await events_of(home.backend, generation(prompt(4, 900)))
-        assert len(await events_of(home.backend, generation(prompt(4, 700)))) > 2
-        await release()
-        assert len(await events_of(home.backend, generation(prompt(5, 900)))) > 2
-
-    async def test_a_forgotten_prefix_is_pinned_no_more(self, home: Home) -> None:
-        kept = await home.backend.keep(DOCUMENT, PUBLIC)
-        release = await home.backend.pin(kept, PUBLIC)
-        await home.backend.forget(kept, PUBLIC, frozenset())
-        assert home.backend.occupancy().pinned == 0
-        await home.backend.keep(DOCUMENT, PUBLIC)
-        await release()
-        assert home.backend.occupancy().pinned == 0
 
 
 async def test_a_prediction_is_drafted_from_and_changes_no_answer(home: Home) -> None:

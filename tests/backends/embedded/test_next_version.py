@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.core import PAGE_TOKENS, PUBLIC, Caller, PagesFound, documents_scope, granted_scope, stored_key
-from tests.backends.embedded.test_local_backend import ANN, Home, found, home, model, vocabulary
+from tests.backends.embedded.backend_home import ANN, Home, found, home, model, vocabulary
 from tests.engine.tiny import prompt
 
 __all__ = ["home", "model", "vocabulary"]

@@ -1,44 +1,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from kvproxy.core import PAGE_TOKENS, Kept, KeptPage, Residency
-from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome, pages_for
-from kvproxy.engine.cache.page_key import root_key
-from kvproxy.engine.cache.page_pool import PagePool, PageShape
-from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
-
-SHAPE = PageShape(layers=1, kv_heads=1, head_dim=2, dtype=torch.float32)
-TOKENS = tuple(range(1, 4 * PAGE_TOKENS + 1))
-
-
-def make_cache(pages: int = 4) -> KVCache:
-    return KVCache(PagePool(SHAPE, pages + 1, torch.device("cpu")), PrefixIndex(root_key("test")))
-
-
-def keep(cache: KVCache, tokens: tuple[int, ...], scope: str = "a", *, stored: bool = False) -> list[Node]:
-    """Compute and register a prefix as a sequence does, and let the sequence end."""
-    assert cache.reserve(pages_for(len(tokens)))
-    pages: list[int] = []
-    nodes: list[Node] = []
-    for start in range(0, len(tokens), PAGE_TOKENS):
-        pages.append(cache.take(pages[-1] if pages else None))
-        node = cache.register(
-            scope, nodes[-1] if nodes else None, tokens[start : start + PAGE_TOKENS], pages[-1]
-        )
-        assert node is not None
-        if stored:
-            cache.mark_stored(node)
-        nodes.append(node)
-    cache.return_pages(pages)
-    assert cache.check([]) == []
-    return nodes
-
-
-def take(cache: KVCache, count: int) -> list[int]:
-    assert cache.reserve(count)
-    return [cache.take(None) for _ in range(count)]
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache.kv_cache import PinOutcome, pages_for
+from tests.engine.cache.small_cache import TOKENS, keep, make_cache, take
 
 
 def test_free_and_held_are_the_total() -> None:
@@ -96,36 +62,6 @@ def test_retained_and_held_pages_are_never_evicted() -> None:
     assert cache.check([]) == []
 
 
-def test_a_retained_match_keeps_its_pages_until_its_block_ends() -> None:
-    cache = make_cache(2)
-    keep(cache, TOKENS[:300])
-    with cache.retain_match(TOKENS[:301], ["a"]) as match:
-        assert match.tokens == 300
-        assert not cache.reserve(1)
-    assert cache.reserve(2)
-
-
-def test_a_retained_match_never_takes_the_last_token() -> None:
-    cache = make_cache(2)
-    keep(cache, TOKENS[:300])
-    with cache.retain_match(TOKENS[:300], ["a"]) as match:
-        assert match.tokens == 299
-
-
-def test_a_retained_match_cannot_take_reserved_pages() -> None:
-    """Else a running request would find no page in the middle of its prompt."""
-    cache = make_cache(4)
-    keep(cache, TOKENS[:300])
-    assert cache.reserve(3)
-    with cache.retain_match(TOKENS[:400], ["a"]) as match:
-        assert match.tokens == 0
-        pages = [cache.take(None) for _ in range(3)]
-    cache.return_pages(pages)
-    assert cache.check([]) == []
-    with cache.retain_match(TOKENS[:400], ["a"]) as match:
-        assert match.tokens == PAGE_TOKENS, "one page was evicted, its parent is still there"
-
-
 def test_a_page_above_one_in_use_is_not_evictable() -> None:
     """A parent of a node in use cannot be evicted, though no sequence uses the parent itself."""
     cache = make_cache(3)
@@ -137,27 +73,6 @@ def test_a_page_above_one_in_use_is_not_evictable() -> None:
     assert parent.page is not None
     cache.return_pages([shared, page])
     assert cache.occupancy().evictable == 2
-
-
-def test_a_stored_page_stays_known_after_eviction() -> None:
-    cache = make_cache(3)
-    nodes = keep(cache, TOKENS[:600], stored=True)
-    held = take(cache, 3)
-    match = cache.match(TOKENS, ["a"], 999)
-    assert match.nodes == tuple(nodes) and match.tokens == 600
-    assert [n.page for n in nodes] == [None] * 3
-    cache.return_pages(held)
-    assert cache.check([]) == []
-    assert not cache.seen(TOKENS, ["a"])
-
-
-def test_an_unstored_page_is_forgotten_and_remembered_as_seen() -> None:
-    cache = make_cache(1)
-    keep(cache, TOKENS[:PAGE_TOKENS])
-    held = take(cache, 1)
-    assert cache.match(TOKENS, ["a"], 999).tokens == 0
-    assert cache.seen(TOKENS, ["a"]) and not cache.seen(TOKENS, ["b"])
-    cache.return_pages(held)
 
 
 def test_children_on_disk_go_with_the_page_that_leads_to_them() -> None:
@@ -322,27 +237,6 @@ def test_a_bad_stored_copy_is_forgotten_unless_memory_has_the_page() -> None:
     cache.discard_if_absent(absent)
     assert cache.match(TOKENS, ["b"], 300).tokens == 0
     assert cache.check([]) == []
-
-
-def test_residency_counts_each_page_in_its_nearest_tier() -> None:
-    cache = make_cache(4)
-    nodes = keep(cache, TOKENS[:600], stored=True)
-    pages = tuple(KeptPage(node.key, len(node.token_ids)) for node in nodes)
-    kept = Kept("test", TOKENS[:600], pages, 0, 0.0)
-    far = {nodes[2]}
-
-    def residency() -> Residency:
-        found = cache.residency(kept, ["a"], lambda node: node in far)
-        assert found.tokens == cache.resident(kept.pages, kept.token_ids, ["a"])
-        return found
-
-    assert residency() == Residency(memory=600)
-    held = take(cache, 2)
-    assert residency() == Residency(memory=512, objects=88), "one was free, and the last page gave way"
-    held += take(cache, 1)
-    assert residency() == Residency(memory=256, disk=256, objects=88)
-    assert cache.residency(kept, ["b"], lambda node: False) == Residency()
-    cache.return_pages(held)
 
 
 def test_pages_for_rounds_up() -> None:

@@ -15,7 +15,7 @@ from kvproxy.errors import Unavailable
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_results import Loaded, Missing, Rejected
 from kvproxy.store.stored_pages import Tier
-from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
+from tests.engine.cache.small_cache import TOKENS, keep, make_cache
 
 CHAIN = TOKENS[: 2 * PAGE_TOKENS]
 

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.session_holds import HeldPages, SessionHold, SessionHolds
-from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache, take
+from tests.engine.cache.small_cache import TOKENS, keep, make_cache, take
 
 MANY = 100
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from kvproxy.core import MissReason, Sampling
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.errors import (
-    CannotFit,
-    ContextTooLong,
     HitLost,
-    Overloaded,
 )
 from kvproxy.events import Finished, Started, TextDelta
 from tests.engine.harness import EngineHarness, HarnessMaker
-from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import VOCAB, prompt
 
 
@@ -63,33 +57,6 @@ class TestEvents:
 
 
 class TestRefusals:
-    def test_too_long_a_context_names_both_numbers(self, rigs: HarnessMaker) -> None:
-        rig = rigs(max_context=512)
-        with pytest.raises(ContextTooLong, match=r"512 tokens.*520 tokens \(500 in the messages, 20 in"):
-            rig.submit(prompt(1, 500), max_tokens=20)
-        with pytest.raises(ContextTooLong):
-            rig.submit(prompt(1, 512), max_tokens=0)
-        assert rig.run(prompt(1, 500), max_tokens=12).finished is not None
-
-    def test_a_request_larger_than_the_budget_names_the_pages(self, rigs: HarnessMaker) -> None:
-        rig = rigs(pages=3)
-        with pytest.raises(CannotFit, match=r"needs 4 pages.*700 prompt.*up to 70 new.*is 3 pages"):
-            rig.submit(prompt(1, 700), max_tokens=70)
-        assert rig.run(prompt(1, 700), max_tokens=69).finished is not None
-
-    def test_a_full_queue_is_busy_and_says_when_to_come_back(
-        self, rigs: HarnessMaker, stepped: SteppedModel
-    ) -> None:
-        rig = rigs(stepped.model, max_running=2, max_waiting=1)
-        stepped.hold()
-        streams = [rig.submit(prompt(i, 40)) for i in range(3)]
-        with pytest.raises(Overloaded, match="3 requests") as caught:
-            rig.submit(prompt(9, 40))
-        assert caught.value.retry_after_s == 2
-        stepped.go()
-        assert all(s.end().finished for s in streams)
-        assert rig.run(prompt(9, 40)).finished is not None
-
     def test_require_cached_fails_rather_than_prefills(self, rig: EngineHarness) -> None:
         stream = rig.run(prompt(1, 400), require_cached=1)
         assert isinstance(stream.error, HitLost)
