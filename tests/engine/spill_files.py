@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 
 class MemoryFiles:
@@ -29,7 +28,12 @@ class MemoryFiles:
         self.files[name] = key, bytes(payload)
 
     def get(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self,
+        name: str,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        into: Buffer | LayerRoom | None = None,
     ) -> Loaded | Missing | Rejected:
         if name not in self.files:
             return Missing()

@@ -293,4 +293,4 @@ def test_a_page_of_another_format_is_refused_and_written_anew(opened: Opener, tm
 def test_neither_codec_nor_seal_without_a_form() -> None:
     for extra in ({"codec": Deflate()}, {"seal": Tagged(b"k")}):
         with pytest.raises(ValueError, match="without a form"):
-            PagePacking("f", **extra)  # type: ignore[arg-type]  # one of two kinds
+            PagePacking("f", **extra)

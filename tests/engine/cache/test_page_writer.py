@@ -12,8 +12,7 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_io import PageIO
 from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.errors import Unavailable
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 from kvproxy.store.stored_pages import Tier
 from tests.engine.cache.small_cache import TOKENS, keep, make_cache
 
@@ -35,7 +34,7 @@ class SizesStore:
         self.sizes[tuple(token_ids)] = len(payload)
 
     def get(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
     ) -> Loaded | Missing | Rejected:
         return Missing()
 
@@ -144,7 +143,8 @@ def test_a_full_disk_is_said_once_tried_again_later_and_recovers(
         harness.writer.restore(nodes)
         harness.run()
         harness.run()
-    assert all(n.stored for n in nodes) and not health.failing and health.failures == 1
+    assert all(n.stored for n in nodes)
+    assert (harness.writer.health.failing, harness.writer.health.failures) == (False, 1)
     assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
 
 
