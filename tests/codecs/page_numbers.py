@@ -14,7 +14,7 @@ _FLOAT32 = (
     *(0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFA5A5A5, 0x7FFFFFFF, 0xFFFFFFFF, 0x3F800000, 0x7F7FFFFF),
 )
 _FLOAT16 = (0x0000, 0x8000, 0x0001, 0x83FF, 0x7C00, 0xFC00, 0x7E00, 0x7C01, 0xFDA5, 0xFFFF, 0x7BFF, 0x3C00)
-SPECIAL = {
+SPECIAL: dict[str, Bits] = {
     "float32": np.array(_FLOAT32, dtype=np.uint32),
     "bfloat16": np.array([x >> 16 for x in _FLOAT32] + [0x7F81, 0x8001], dtype=np.uint16),
     "float16": np.array(_FLOAT16, dtype=np.uint16),

@@ -85,7 +85,7 @@ def test_every_instruction_set_decodes_the_same_frames(instructions: str, dtype:
 def test_every_bfloat16_and_every_float16_comes_back(bits: int) -> None:
     plain = b"".join(n.to_bytes(2, "little") for n in range(bits, bits + 4096)) * 2
     for dtype in ("bfloat16", "float16"):
-        form = PageForm(1, 1, 64, dtype)  # type: ignore[arg-type]  # a literal of the loop
+        form = PageForm(1, 1, 64, dtype)
         frames = codec(form).encode(memoryview(plain), range(64))
         assert [decoded(codec(form), f, i, 64, 8192) for i, f in enumerate(frames)] == [plain[:8192]] * 2
 

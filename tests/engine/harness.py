@@ -25,8 +25,7 @@ from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import ALLOWANCE, Job
 from kvproxy.engine.loop.sequence import Sequence as EngineSequence
 from kvproxy.events import Event, Finished, Started, TextDelta
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 from kvproxy.store.stored_pages import Tier
 
 T = TypeVar("T")
@@ -259,7 +258,7 @@ class HeldDisk:
         self.written.append(key)
 
     def get(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
     ) -> Loaded | Missing | Rejected:
         assert self.gate.wait(60)
         if self.refuse is not None:

@@ -285,7 +285,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.spill._writer.submit(lambda: None).result(10)
         self.files.pump()
         self.files.error = None
-        self.spill._resumes_at = 0.0
+        self.spill.health._resumes_at = 0.0
 
     @rule()
     def writes_stall(self) -> None:

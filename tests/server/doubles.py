@@ -59,9 +59,13 @@ class Proxy:
     composer: CharComposer
     publisher: DictPublisher
     responses: DictResponses
-    drain: Drain
     components: Components
     events: list[str] = field(default_factory=list)
+
+    @property
+    def drain(self) -> Drain:
+        """The count of requests that are in flight."""
+        return self.components.drain
 
 
 def make_proxy(
@@ -82,20 +86,18 @@ def make_proxy(
     composer = CharComposer()
     publisher = DictPublisher(composer, backend)
     responses = DictResponses()
-    drain = Drain(drain_timeout_s)
-    pipeline = Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)
     events: list[str] = []
     components = Components(
         served_name="fake",
         created=1_700_000_000,
-        pipeline=pipeline,
+        pipeline=Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64),
         ready=backend.ready,
         publisher=publisher,
         verifier=OneFramingVerifier(composer, publisher, backend),
         responses=responses,
         keyring=_keyring(api_keys, permissions, market),
         market=market,
-        drain=drain,
+        drain=Drain(drain_timeout_s),
         max_body=max_body,
         keepalive_s=keepalive_s,
         timeout_s=timeout_s,
@@ -105,7 +107,7 @@ def make_proxy(
         upkeep=OneFault(),
         lifespan=(_recorded(events),),
     )
-    return Proxy(backend, misses, composer, publisher, responses, drain, components, events)
+    return Proxy(backend, misses, composer, publisher, responses, components, events)
 
 
 def _reporter(composer: CharComposer) -> MissReporter:

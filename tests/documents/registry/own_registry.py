@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import event
 
@@ -24,7 +24,7 @@ class OwnRegistry(Registry):
         import_old_registry(self.database, folder)
         super().__init__(self.database, folder)
 
-    def __enter__(self) -> OwnRegistry:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -143,7 +143,8 @@ def test_a_full_disk_is_said_once_tried_again_later_and_recovers(
         harness.writer.restore(nodes)
         harness.run()
         harness.run()
-    assert all(n.stored for n in nodes) and not harness.writer.health.failing and health.failures == 1
+    assert all(n.stored for n in nodes)
+    assert (harness.writer.health.failing, harness.writer.health.failures) == (False, 1)
     assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
 
 

@@ -68,7 +68,8 @@ def test_ids_and_places_of_no_page_are_refused() -> None:
 def test_threads_ask_beside_each_other_and_beside_the_model() -> None:
     model = make_model("llama", torch.bfloat16)
     first, ids = first_layer(model), prompt(4, 256)
-    wanted, wrong = first.rows(ids, 256), []
+    wanted = first.rows(ids, 256)
+    wrong: list[object] = []
 
     def ask() -> None:
         wrong.extend(1 for _ in range(10) if first.rows(ids, 256) != wanted)

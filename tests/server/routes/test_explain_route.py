@@ -113,7 +113,7 @@ async def test_the_dialects_are_told_apart() -> None:
             assert (await http.post("/v1/chat/completions", json=dated("Nov 29"))).status == 200
             await eventually(lambda: kept(proxy) == 1)
             question = {"role": "user", "content": "Why?"}
-            bodies = [
+            bodies: list[dict[str, Any]] = [
                 {
                     "model": "fake",
                     "system": text.replace("29", "30"),
