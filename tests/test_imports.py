@@ -77,9 +77,8 @@ ALLOWED: dict[str, set[str]] = {
     "generations": {"backends.base", "telemetry"},
     "generation_start": {"backends.base", "documents", "generations", "telemetry"},
     "pipeline": {
-        "generation_start",
-        *("backends.base", "charging", "documents", "explain", "generations", "reply"),
-        *("telemetry", "wire"),
+        *("backends.base", "charging", "documents", "explain", "generation_start"),
+        *("generations", "reply", "telemetry", "wire"),
     },
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
     "publish": {

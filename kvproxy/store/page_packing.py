@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 
 from kvproxy.codecs.page_codec import CodecFault, PageCodec
 from kvproxy.core.page_form import PageForm
@@ -115,6 +116,20 @@ class PagePacking:
         if isinstance(ids, str):
             return ids
         return None if ids == tuple(token_ids) else "it holds other token ids"
+
+    def verify(self, key: bytes, content: bytes) -> PageRecord | Rejected:
+        """Return the record of a page's whole file once all its checksums are right, or why it is not this page.
+
+        Example: ``packing.verify(key, store.read_file(key))``
+        """
+        file = BytesIO(content)
+        record = page_file.read_record(file)
+        if isinstance(record, Torn):
+            return Rejected(record.reason)
+        if record.key != key or record.fingerprint != self.fingerprint:
+            return Rejected("the file is another page's, or of another engine")
+        result = self.read(file, record, None)
+        return record if isinstance(result, Loaded) else Rejected(result.reason)
 
     def _sealed_ids(self, key: bytes, token_ids: Sequence[int]) -> bytes:
         if self.seal is None:

@@ -7,8 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from io import BytesIO, FileIO
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +16,7 @@ from kvproxy.codecs.page_codec import PageCodec
 from kvproxy.core.page_form import PageForm
 from kvproxy.core.page_seal import PageSeal
 from kvproxy.errors import Unavailable
-from kvproxy.store import page_file
+from kvproxy.store import page_file, page_record
 from kvproxy.store.compression_choice import CompressionChoice
 from kvproxy.store.disk import PageBuffers, PageDisk, page_name
 from kvproxy.store.page_packing import PagePacking
@@ -177,15 +176,9 @@ class PageStore:
 
         Example: ``refused = store.put_file(key, fetched)``
         """
-        file = BytesIO(content)
-        record = page_file.read_record(file)
-        if isinstance(record, Torn):
-            return Rejected(record.reason)
-        if record.key != key or record.fingerprint != self.packing.fingerprint:
-            return Rejected("the file is another page's, or of another engine")
-        result = self.packing.read(file, record, None)
-        if not isinstance(result, Loaded):
-            return Rejected(result.reason)
+        record = self.packing.verify(key, content)
+        if isinstance(record, Rejected):
+            return record
         self._write_page(record, PageBuffers((content,)), owner)
         return None
 
@@ -298,15 +291,8 @@ class PageStore:
                 old = self._index.open_page(key)
                 if isinstance(old, FileIO):
                     with old:
-                        if _same(page_file.read_whole(old), record):
+                        if page_record.same_page(page_file.read_whole(old), record):
                             return
                 self._index.drop([key])
             self._index.admit(page.bytes, self._index.shares.owner(key) if owner is None else owner)
             self._index.insert(key, page, owner)
-
-
-def _same(old: PageRecord | Torn, new: PageRecord) -> bool:
-    """Return whether a sound file need not be written again. Encryption gives a page other bytes each time."""
-    if isinstance(old, PageRecord) and old.sealed and new.sealed:
-        new = replace(new, frames=old.frames, digests=old.digests, sealed_ids=old.sealed_ids)
-    return old == new

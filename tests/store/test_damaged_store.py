@@ -152,6 +152,13 @@ async def stores(tmp_path: Path) -> dict[str, Path]:
     return {"closed": tmp_path / "closed", "killed": tmp_path / "killed"}
 
 
+def damaged_names(source: Path, state: str) -> list[str]:
+    """Return the files that are damaged: all of a closed store, and what only a killed one has besides."""
+    names = sorted(p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file())
+    assert len(names) >= (12 if state == "closed" else 20), names
+    return [n for n in names if state == "closed" or n.endswith(("-wal", "-shm"))]
+
+
 def assert_told(
     name: str, held: Held, lines: list[logging.LogRecord], where: tuple[object, ...], *, cut_log: bool
 ) -> None:
@@ -179,10 +186,7 @@ async def test_nothing_wrong_is_read_from_a_damaged_store(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     source, folder = stores[state], tmp_path / "store"
-    names = sorted(p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file())
-    assert len(names) >= (12 if state == "closed" else 20), names
-    if state == "killed":
-        names = [name for name in names if name.endswith(("-wal", "-shm"))]
+    names = damaged_names(source, state)
     tried = noticed = 0
     for name in names:
         content = (source / name).read_bytes()

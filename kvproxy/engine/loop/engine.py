@@ -205,7 +205,7 @@ class Engine:
     def _step(self) -> None:
         self._take_inbox()
         self._drop_cancelled()
-        self._wake_followers()
+        self._line.wake_followers(lambda leader: self._results.register(leader, partial=True))
         self._line.admit()
         for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
             with isolated(seq, self._end):
@@ -255,17 +255,6 @@ class Engine:
                 if seq.phase in (Phase.PREFILL, Phase.DECODE):
                     self._results.register(seq, partial=True)
             self._end(seq, None)
-
-    def _wake_followers(self) -> None:
-        for seq in [s for s in self._running if s.phase is Phase.FOLLOWING]:
-            if self._admission.leader_done(seq):
-                leader = seq.following
-                if leader is not None and leader.phase is Phase.PREFILL:
-                    with isolated(leader, self._end):
-                        self._results.register(leader, partial=True)
-                seq.following, seq.collapsed, seq.phase = None, True, Phase.WAITING
-                self._running.remove(seq)
-                self._line.waiting.insert(0, seq)
 
     def _give_way(self, seq: Sequence) -> None:
         """Preempt a sequence: it gives its place and pages back and waits, before all that arrived after it, to be

@@ -13,6 +13,7 @@ from kvproxy.engine.decode.speculation import share
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.pacing import SHORT_ROWS, Pace
 from kvproxy.engine.loop.sequence import Phase, Sequence
+from kvproxy.engine.loop.sequence_drafts import draft_behind
 from kvproxy.engine.tiling.numerics import Numerics
 
 T = TypeVar("T")
@@ -128,7 +129,7 @@ def _decode_parts(decoding: Seq[Sequence], cost: DraftCost | None) -> tuple[Part
     if cost is None or not free:
         return tuple(Part(s, s.computed, 1) for s in decoding)
     reach, streams = sum(s.computed for s in decoding), len(decoding)
-    drafts = [s.draft(free, row_cost=cost.row(s.computed, reach), streams=streams) for s in decoding]
+    drafts = [draft_behind(s, free, row_cost=cost.row(s.computed, reach), streams=streams) for s in decoding]
     given = share([len(d) for d in drafts], free)
     return tuple(
         Part(s, s.computed, 1 + rows, draft[:rows])

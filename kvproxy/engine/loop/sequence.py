@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,8 +22,6 @@ from kvproxy.engine.decode.speculation import LEAST_NEW, Drafter
 from kvproxy.engine.decode.text_deltas import TextDeltas
 from kvproxy.engine.loop.scored_rows import ScoredRows
 from kvproxy.events import Event
-
-logger = logging.getLogger(__name__)
 
 
 class Phase(Enum):
@@ -205,31 +202,6 @@ class Sequence:
         if self.rows is None:
             raise ValueError(f"{self.job.id} scored nothing")
         return self.rows.until(self.computed)
-
-    def draft(self, most: int, *, row_cost: float, streams: int) -> tuple[int, ...]:
-        """Draft at most ``most`` tokens behind the last known one; see :meth:`Drafter.propose`.
-
-        The draft ends before the positions without a page, and before the first token that the grammar forbids.
-        Example: ``seq.draft(3, row_cost=0.01, streams=5)``
-        """
-        most = min(most, self.last_position - self.computed - 1, self.room - self.computed - 1)
-        known_ahead = self.computed + 1 < len(self.tokens)
-        if self.drafter is None or most < 1 or known_ahead:
-            return ()
-        try:
-            draft = self.drafter.propose(self.tokens, most, row_cost=row_cost, streams=streams)
-        except Exception:
-            logger.exception(
-                "drafting failed for %s; it goes on without drafts, with the same answer", self.job.id
-            )
-            self.drafter = None
-            return ()
-        if draft and self.job.constraint is not None:
-            try:
-                return draft[: self.job.constraint.valid(draft)]
-            except Exception:
-                return ()  # The sampler calls its mask next, which reports the fault to this answer's client.
-        return draft
 
     @property
     def prediction(self) -> tuple[int, int] | None:

@@ -98,6 +98,23 @@ class WaitingLine:
         before = sum(1 for s in self.waiting if s.arrived_at < seq.arrived_at)
         self.waiting.insert(before, seq)
 
+    def wake_followers(self, register: Callable[[Sequence], object]) -> None:
+        """Put sequences whose leader has computed their common prefix back at the front of the line.
+
+        ``register`` makes the pages of a leader that still computes findable, its last partial one too.
+
+        Example: ``line.wake_followers(lambda leader: results.register(leader, partial=True))``
+        """
+        for seq in [s for s in self.running if s.phase is Phase.FOLLOWING]:
+            if self.admission.leader_done(seq):
+                leader = seq.following
+                if leader is not None and leader.phase is Phase.PREFILL:
+                    with isolated(leader, self.end):
+                        register(leader)
+                seq.following, seq.collapsed, seq.phase = None, True, Phase.WAITING
+                self.running.remove(seq)
+                self.waiting.insert(0, seq)
+
     def _take_pages(self, seq: Sequence) -> bool:
         """Make running sequences give back pages that ``seq`` has just asked for in vain. False when none do."""
         if self.make_room(seq):
