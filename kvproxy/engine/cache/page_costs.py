@@ -18,6 +18,8 @@ _ASSUMED_SPEEDS = {False: ASSUMED_BYTES, True: ASSUMED_FAR_BYTES}
 
 FORGOTTEN_S = 60.0
 """Seconds after which times that were worse than assumed are taken for a bad moment."""
+TRUSTED = 4
+"""Reads of a tier until it may count as slower than assumed."""
 LEAST_TIMED = 64
 """Prefills of fewer positions say more about overheads than about positions."""
 _REMEMBERED = 32
@@ -131,7 +133,8 @@ class PageCosts:
 
 
 class _Fastest:
-    """The least of the last few times; an assumed one until the first was taken.
+    """The least of the last few times; an assumed one until TRUSTED times were worse: the first reads of a process are
+    slow for other reasons, and pages that are left on disk are not timed.
 
     Times of over FORGOTTEN_S ago count no more where they were worse than assumed: pages that were left on disk for
     being slow once would never be timed again.
@@ -145,8 +148,8 @@ class _Fastest:
     @property
     def seconds(self) -> float:
         """The least time."""
-        stale = time.monotonic() - self._last > FORGOTTEN_S
-        return min(self._assumed, self._least) if stale else self._least
+        doubtful = len(self._timed) < TRUSTED or time.monotonic() - self._last > FORGOTTEN_S
+        return min(self._assumed, self._least) if doubtful else self._least
 
     def add(self, seconds: float) -> None:
         """Record a time."""

@@ -13,6 +13,7 @@ from kvproxy.engine.cache.eviction_policy import (
 )
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts, PageWork
 from kvproxy.engine.cache.prefix_index import Node
+from tests.engine.cache.test_page_costs import timed
 
 POOL = 10
 
@@ -107,7 +108,7 @@ def test_a_page_on_disk_costs_its_read() -> None:
     costs = PageCosts(PageWork(linear=1e12, attention=0.0), 1)
     policy = GreedyDual(costs, POOL)
     costs.computed(0, PAGE_TOKENS, 1.0)
-    costs.loaded(0.25)
+    timed(costs, 0.25)
     kept, stored, spilled = (chain(1, policy)[0] for _ in range(3))
     stored.stored = spilled.spilled = True
     assert policy.priority(stored) == policy.priority(spilled) == pytest.approx(policy.priority(kept) / 4)

@@ -9,6 +9,7 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.load_or_recompute import WORTH_S, PageChoice, pages_worth_taking, worth_taking
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
 from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
+from tests.engine.cache.test_page_costs import timed
 
 choices = st.lists(
     st.builds(
@@ -63,8 +64,8 @@ def chain(pages: int, in_memory: int) -> PrefixMatch:
 
 def test_a_slow_object_store_is_left_alone_and_the_disk_read() -> None:
     costs = PageCosts(UNIFORM, page_bytes=2**20)
-    costs.loaded(0.001)
-    costs.loaded(2.0, far=True)
+    timed(costs, 0.001)
+    timed(costs, 2.0, far=True)
     found = chain(6, in_memory=2)
     assert worth_taking(found, costs, lambda node: False, 0) is found
     taken = worth_taking(found, costs, lambda node: True, 0)
@@ -76,7 +77,7 @@ def test_a_slow_object_store_is_left_alone_and_the_disk_read() -> None:
 
 def test_after_one_fast_answer_it_is_asked_again() -> None:
     costs = PageCosts(UNIFORM, page_bytes=2**20)
-    costs.loaded(2.0, far=True)
+    timed(costs, 2.0, far=True)
     assert worth_taking(chain(20, 0), costs, lambda node: True, 0).tokens == 0
     costs.loaded(0.0005, far=True)
     assert worth_taking(chain(20, 0), costs, lambda node: True, 0).tokens == 20 * PAGE_TOKENS - 56

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache.page_costs import FORGOTTEN_S, LEAST_TIMED, UNIFORM, PageCosts, PageWork
+from kvproxy.engine.cache.page_costs import FORGOTTEN_S, LEAST_TIMED, TRUSTED, UNIFORM, PageCosts, PageWork
 
 WORK = PageWork.of(layers=36, hidden=2560, heads=32, kv_heads=8, head_dim=128, intermediate=9728)
 
@@ -39,15 +39,20 @@ def test_measurements_replace_assumptions_and_the_fastest_counts() -> None:
     costs.computed(0, LEAST_TIMED - 1, 1e-6)
     costs.computed(0, PAGE_TOKENS, 0.0)
     assert costs.compute_s(0) == pytest.approx(2.0), "too short to tell"
-    for seconds in (0.5, 0.1, 0.3):
+    for seconds in (0.5, 0.1, 0.3, 0.4):
         costs.loaded(seconds)
     assert costs.load_s == 0.1
+
+
+def timed(costs: PageCosts, seconds: float, *, far: bool = False) -> None:
+    for _ in range(TRUSTED):
+        costs.loaded(seconds, far=far)
 
 
 def test_what_is_slower_to_read_than_to_compute_is_not_worth_spilling() -> None:
     costs = PageCosts(WORK, 10**6)
     costs.computed(0, PAGE_TOKENS, 1.0)
-    costs.loaded(0.3)
+    timed(costs, 0.3)
     assert costs.worth_spilling(0, PAGE_TOKENS)
     assert not costs.worth_spilling(0, PAGE_TOKENS // 4)
     assert costs.again_s(0, PAGE_TOKENS, on_disk=True) == 0.3
@@ -55,7 +60,7 @@ def test_what_is_slower_to_read_than_to_compute_is_not_worth_spilling() -> None:
     assert costs.again_s(0, 64, on_disk=True) == pytest.approx(0.25)
     spilling = PageCosts(WORK, 10**6, spills=True)
     spilling.computed(0, PAGE_TOKENS, 1.0)
-    spilling.loaded(0.3)
+    timed(spilling, 0.3)
     assert spilling.again_s(0, PAGE_TOKENS, on_disk=False) == 0.3
 
 
@@ -65,6 +70,8 @@ def test_a_tier_that_was_slow_once_is_tried_again_after_a_while(monkeypatch: pyt
     costs = PageCosts(UNIFORM, page_bytes=10**6)
     assumed = costs.load_s_of(far=True)
     costs.loaded(30.0, far=True)
+    assert costs.load_s_of(far=True) == assumed, "one slow read says little"
+    timed(costs, 30.0, far=True)
     assert costs.load_s_of(far=True) == 30.0 and costs.load_s < 30.0
     now[0] += FORGOTTEN_S + 1
     assert costs.load_s_of(far=True) == assumed

@@ -17,6 +17,7 @@ from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded, Missing
 from kvproxy.store.spill_files import SpillFolder
+from tests.engine.cache.test_page_costs import timed
 from tests.engine.harness import EngineHarness, HarnessMaker
 from tests.engine.spill_files import MemoryFiles
 from tests.engine.tiny import prompt
@@ -206,7 +207,7 @@ def test_a_stored_page_needs_no_copy_and_a_deleted_one_leaves_none(home: Home) -
 
 def test_what_is_cheaper_to_compute_is_dropped(home: Home) -> None:
     (node,) = home.keep(1)
-    home.costs.loaded(1e9)
+    timed(home.costs, 1e9)
     home.press(3)
     assert not node.spilled and len(home.cache.index) == 0
 
