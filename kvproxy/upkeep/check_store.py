@@ -25,7 +25,7 @@ from kvproxy.store.inspection import Inspected, inspect_pages, inspect_responses
 from kvproxy.store.page_record import PageRecord
 from kvproxy.store.store_folder import ASIDE, page_files
 from kvproxy.upkeep.registry_snapshot import RegistrySnapshot
-from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart, joined, of_lines
+from kvproxy.upkeep.store_faults import Mending, StoreCheck, StoreFault, StorePart, joined, of_lines
 
 PAGES_READ = 2 * 2**30
 """Bytes of page files that are read where not all are asked for: some seconds. A random choice of a larger store."""
@@ -110,7 +110,7 @@ def _page_fault(line: str, key: bytes | None, needed: frozenset[bytes] | None) -
     """Return a fault of a file, or of the index: its structure, or a row that this store did not write. A page that no
     document needs is dropped for good; ``needed`` is None where that is not known."""
     if key is not None:
-        mending = "drop" if needed is not None and key not in needed else "drop and recompute"
+        mending: Mending = "drop" if needed is not None and key not in needed else "drop and recompute"
         return StoreFault(StorePart.PAGES, line, mending, key)
     return StoreFault(StorePart.PAGES, line, "rebuild")
 
