@@ -211,9 +211,8 @@ async def test_a_wrong_answer_from_right_pages_ends_the_claim(model: TileModel, 
         chosen = EmbeddedBackend(watch.rig.engine, "tiny", None, samples=taken)
         assert [e async for e in chosen.generate(asked)]
         hit = await taken.get()
-        assert hit.sequence.rows is not None
-        with torch.inference_mode():
-            hit.sequence.rows.until(hit.sequence.computed)[3] += 0.5
+        with torch.inference_mode():  # as the engine has made them
+            hit.sequence.scored[3] += 0.5
         watch.samples.put(hit)
         await watch.until(lambda: watch.auditor.counts.failed == 1)
         assert watch.quarantine.notes == {} and not watch.backend.info.exact
