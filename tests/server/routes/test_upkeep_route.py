@@ -32,7 +32,7 @@ async def test_check_then_repair() -> None:
 async def test_without_a_store_it_says_so() -> None:
     async with client_of(proxy_of(None)) as http:
         for path in ("check", "repair"):
-            assert (await http.post(f"/kv/v1/{path}")).status == 503
+            assert (await http.post(f"/kv/v1/{path}")).status == 404
 
 
 async def test_only_an_administrator_may() -> None:
