@@ -196,7 +196,8 @@ def test_a_type_checker_sees_the_types(tmp_path: Path) -> None:
         'note: Revealed type is "type[kvproxy.errors.error_base.KVProxyError] | None"',
         'note: Revealed type is "list[dict[str, Any]]"',
         'note: Revealed type is "int"',
-        'error: Unexpected keyword argument "document" for "ask" of "QuestionCalls"; did you mean "documents"?  [call-arg]',
+        'error: Unexpected keyword argument "document" for "ask" of "QuestionCalls"; '
+        'did you mean "documents"?  [call-arg]',
         'error: Argument 1 to "delete" of "Client" has incompatible type "int"; expected "str"  [arg-type]',
     ], done.stdout + done.stderr
 
