@@ -104,8 +104,8 @@ class LearnedTexts:
     async def sweep(self) -> None:
         """Drop learned documents that nobody has read for ``ttl_s``."""
         now = self._clock()
-        for document in [known.document for known in self._library]:
-            if document.origin == "learned" and now - self._last_use(document) > self._policy.ttl_s:
+        for document in [known.document for known in self._library.learned()]:
+            if now - self._last_use(document) > self._policy.ttl_s:
                 await self._drop(document)
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
@@ -158,18 +158,13 @@ class LearnedTexts:
         return 0
 
     async def _keep(self, found: LearnableText, caller: Caller) -> None:
-        own = sorted(self._of(caller), key=self._last_use)
+        own = sorted((known.document for known in self._library.learned(caller.scope)), key=self._last_use)
         for document in own[: max(0, len(own) - self._policy.most_documents + 1)]:
             if document.id != found.id:
                 await self._drop(document)
         published = await self._publisher.publish(found.id, found.text, "private", caller, origin="learned")
         if published.created:
             logger.info("%s was learned: %d tokens", found.id, published.info.tokens)
-
-    def _of(self, caller: Caller) -> list[Document]:
-        ids = (id for id in self._library.ids(caller) if id.startswith(LEARNED))
-        versions = (known.document for id in ids for known in self._library.versions(id, caller))
-        return [d for d in versions if d.origin == "learned" and d.owner_scope == caller.scope]
 
     def _last_use(self, document: Document) -> int:
         return max(document.created, self._reads.of(document.ref).last_read)

@@ -37,6 +37,8 @@ class Library:
         self._quarantined = 0
         self._usage: dict[str, PublishedUsage] = {}
         """By publisher."""
+        self._learned: dict[str, dict[DocumentRef, KnownDocument]] = {}
+        """By the tenant that they were learned from."""
         self.aliases = DocumentAliases()
         self.withdrawn = WithdrawnDocuments()
 
@@ -115,14 +117,31 @@ class Library:
 
     def _account(self, before: KnownDocument | None, after: KnownDocument | None) -> None:
         for known, sign in ((before, -1), (after, 1)):
-            if known is None or known.document.origin == "learned":
+            if known is None:
                 continue
-            owner, taken = known.document.owner_scope, usage_of(known.tokenized, known.prefixes)
+            owner = known.document.owner_scope
+            if known.document.origin == "learned":
+                self._account_learned(owner, known, there=sign > 0)
+                continue
+            taken = usage_of(known.tokenized, known.prefixes)
             usage = self.usage(owner) + taken if sign > 0 else self.usage(owner) - taken
             if usage.versions:
                 self._usage[owner] = usage
             else:
                 self._usage.pop(owner, None)
+
+    def _account_learned(self, owner: str, known: KnownDocument, *, there: bool) -> None:
+        if there:
+            self._learned.setdefault(owner, {})[known.document.ref] = known
+        elif owner in self._learned:
+            self._learned[owner].pop(known.document.ref, None)
+            if not self._learned[owner]:
+                del self._learned[owner]
+
+    def learned(self, owner_scope: str | None = None) -> list[KnownDocument]:
+        """Return the learned versions of one tenant, or of all."""
+        owners = self._learned.values() if owner_scope is None else (self._learned.get(owner_scope, {}),)
+        return [known for versions in owners for known in versions.values()]
 
     def withdraw(self, ref: DocumentRef, ending: Ending, reason: str = "") -> None:
         """Stop serving a version from this moment on. An unknown one is no error.

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kvproxy.core import Caller, DocumentRef, Visibility
-from kvproxy.documents.library.document import Document, TokenizedDocument, etag_of
+from kvproxy.documents.library.document import Document, Origin, TokenizedDocument, etag_of
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
 from kvproxy.errors import DocumentNotFound
@@ -27,6 +29,18 @@ def names(library: Library) -> list[str]:
 def front(library: Library, text: str, caller: Caller) -> str | None:
     found = library.find_at_front(text, caller)
     return None if found is None else str(found.known.document.ref)
+
+
+def test_learned_versions_are_found_by_tenant() -> None:
+    library = Library()
+    for id, owner, learned in (("one", ALICE, True), ("two", ALICE, False), ("three", BOB, True)):
+        made = known(id, f"text of {id}", owner=owner, visibility="private")
+        origin: Origin = "learned" if learned else "published"
+        library.add(replace(made, document=replace(made.document, origin=origin)))
+    assert [k.document.id for k in library.learned(ALICE.scope)] == ["one"]
+    assert sorted(k.document.id for k in library.learned()) == ["one", "three"]
+    library.remove(DocumentRef("one", 1, ALICE.scope))
+    assert library.learned(ALICE.scope) == [] and library.usage(ALICE.scope).versions == 1
 
 
 def test_references_and_versions() -> None:
