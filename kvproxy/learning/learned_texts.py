@@ -158,13 +158,17 @@ class LearnedTexts:
         return 0
 
     async def _keep(self, found: LearnableText, caller: Caller) -> None:
-        own = sorted((known.document for known in self._library.learned(caller.scope)), key=self._last_use)
+        own = sorted((known.document for known in self._library.learned(caller.scope)), key=self._worth)
         for document in own[: max(0, len(own) - self._policy.most_documents + 1)]:
             if document.id != found.id:
                 await self._drop(document)
         published = await self._publisher.publish(found.id, found.text, "private", caller, origin="learned")
         if published.created:
             logger.info("%s was learned: %d tokens", found.id, published.info.tokens)
+
+    def _worth(self, document: Document) -> tuple[int, int]:
+        """Return the sort key by which documents give way; of those used in one second the one with fewer reads."""
+        return self._last_use(document), self._reads.of(document.ref).reads
 
     def _last_use(self, document: Document) -> int:
         return max(document.created, self._reads.of(document.ref).last_read)
