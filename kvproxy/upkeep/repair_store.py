@@ -43,7 +43,7 @@ class StoreRepair:
     mended: tuple[StoreFault, ...]
     left: tuple[StoreFault, ...]
     notes: tuple[str, ...]
-    """What was done, and what a person may want to know: folders with what was set aside."""
+    """Lines on the work done, and on what a person may want to know: folders with what was set aside."""
 
 
 def repair_store(folder: Path, parts: RepairParts) -> StoreRepair:

@@ -25,7 +25,7 @@ class StorePart(StrEnum):
 Mending = Literal[
     "drop and recompute", "drop", "rebuild", "forget with a report", "sign again", "restore a backup", "look"
 ]
-"""What repairs a fault; ``restore a backup`` and ``look`` are a person's to do."""
+"""The repair of a fault; ``restore a backup`` and ``look`` are a person's to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class StoreCheck:
     faults: tuple[StoreFault, ...]
     notes: tuple[str, ...] = ()
     looked: Mapping[str, int] = field(default_factory=dict)
-    """How much was looked at: documents, pages, pages read, objects read, responses."""
+    """Counts of what was looked at: documents, pages, pages read, objects read, responses."""
 
     @property
     def sound(self) -> bool:

@@ -1,4 +1,4 @@
-"""What an import takes, and how a version that came in serves."""
+"""Imports: the files that are taken, and versions that came in as they serve."""
 
 from __future__ import annotations
 

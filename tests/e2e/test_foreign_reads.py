@@ -47,7 +47,7 @@ def stranger(fresh: Fresh) -> Reader:
 
 @pytest.fixture(scope="module")
 def foreign(fresh: Fresh) -> tuple[Foreign, ...]:
-    """What the other tenant owns: a private document, a stored response, a request."""
+    """Things of the other tenant: a private document, a stored response, a request."""
     owner = fresh()
     owner.publish("secret-handbook", TEXT, "private")
     part = {"type": "kv_document", "document": "secret-handbook"}

@@ -151,7 +151,7 @@ async def test_a_revocation_that_cannot_be_written_hides_all_the_same(shop: Shop
         await shop.publisher.endings.revoke(RULES, ALICE, "wrong")
     with pytest.raises(DocumentRevoked):
         await shop.publisher.get(RULES, BOB)
-    shop.registry.revoke = revoke  # type: ignore[method-assign]
+    shop.registry.revoke = revoke  # type: ignore[method-assign]  # a disk that fails
     assert await shop.publisher.endings.revoke(RULES, ALICE, "wrong") == [RULES]
 
 

@@ -162,7 +162,7 @@ def damaged_names(source: Path, state: str) -> list[str]:
 def assert_told(
     name: str, held: Held, lines: list[logging.LogRecord], where: tuple[object, ...], *, cut_log: bool
 ) -> None:
-    """What is missing was told, in lines; and only what the damaged file holds is missing.
+    """Check that losses were told, in lines, and that only what the damaged file holds is missing.
 
     ``cut_log``: a log that was cut where a transaction ends cannot be told from one that went no further.
     """

@@ -43,7 +43,7 @@ class UsageSummary(TypedDict):
     """Includes `collapsed` requests, which shared a prefill with simultaneous ones."""
     miss_reasons: dict[str, int]
     miss_causes: dict[str, int]
-    """What differed from the nearest known text: `timestamp`, `tools-order` …, where the proxy knew it in time."""
+    """The difference from the nearest known text: `timestamp`, `tools-order` …, where the proxy knew it in time."""
     documents: dict[str, DocumentUsage]
     """By document, without its version."""
     seconds_saved: float | None

@@ -28,7 +28,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def ids(*arguments: str, **options: object) -> list[str]:
-    return [s.id for s in plan_sources(arguments, **options)]  # type: ignore[arg-type]
+    return [s.id for s in plan_sources(arguments, **options)]  # type: ignore[arg-type]  # options by name
 
 
 def test_a_folder_is_what_lies_below_it(tree: Path) -> None:

@@ -53,7 +53,7 @@ def test_it_is_bounded_while_it_comes() -> None:
             yield b"x" * 100
 
     with pytest.raises(FetchFailed, match="more than 1000 bytes"):
-        fetch("https://a/x", lambda _: httpx.Response(200, content=endless(), headers=PLAIN))  # type: ignore[arg-type]
+        fetch("https://a/x", lambda _: httpx.Response(200, content=endless(), headers=PLAIN))  # type: ignore[arg-type]  # httpx takes iterators
     assert sent < 10_000
 
 

@@ -63,7 +63,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def opened(folder: Path) -> tuple[dict[DocumentRef, RegistryEntry], list[str], int]:
-    """What a start finds: the documents, what is told of losses, and the number of tenants."""
+    """The finds of a start: the documents, what is told of losses, and the number of tenants."""
     with OwnRegistry(folder) as registry:
         entries = {e.document.ref: e for e in registry.load()}
         with registry.database.snapshot() as db:

@@ -78,4 +78,4 @@ def test_a_text_is_right_under_its_etag_alone() -> None:
 )
 def test_losses_are_named_for_people(table: object, row: dict[str, object], name: str, told: str) -> None:
     assert row_name(table, row) == name  # type: ignore[arg-type]  # each is a table
-    assert describe_loss(table, row, "r") == told  # type: ignore[arg-type]
+    assert describe_loss(table, row, "r") == told  # type: ignore[arg-type]  # a parameter

@@ -1,4 +1,4 @@
-"""What layouts of pages promise to files and comparisons: row-major positions, to the bit, in any of them."""
+"""Promises of page layouts to files and comparisons: row-major positions, to the bit, in any of them."""
 
 from __future__ import annotations
 

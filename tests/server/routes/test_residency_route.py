@@ -62,5 +62,5 @@ async def test_what_is_wrong_is_told() -> None:
         async def refuse(*_: Any, **__: Any) -> Any:
             raise DocumentRejected("'handbook@1' is in quarantine", param="document")
 
-        proxy.publisher.residency.warm = refuse  # type: ignore[method-assign]
+        proxy.publisher.residency.warm = refuse  # type: ignore[method-assign]  # a full engine
         assert (await post(http, "law/handbook/warm"))[0] == 400

@@ -9,7 +9,7 @@ from tests.server.upkeep_double import OneFault
 
 
 def proxy_of(upkeep: LiveUpkeep | None, **fields: object) -> Proxy:
-    made = make_proxy(**fields)  # type: ignore[arg-type]
+    made = make_proxy(**fields)  # type: ignore[arg-type]  # parts by name
     made.components = replace(made.components, upkeep=upkeep)
     return made
 

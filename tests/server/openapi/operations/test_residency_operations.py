@@ -1,4 +1,4 @@
-"""What is documented of pin, unpin and warm is what a proxy does."""
+"""The documentation of pin, unpin and warm, beside what a proxy does."""
 
 from __future__ import annotations
 

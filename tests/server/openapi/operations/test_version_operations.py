@@ -1,4 +1,4 @@
-"""What is documented of touch, revoke and aliases is what a proxy does."""
+"""The documentation of touch, revoke and aliases, beside what a proxy does."""
 
 from __future__ import annotations
 
