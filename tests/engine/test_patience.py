@@ -86,7 +86,7 @@ def test_a_verification_ends_beside_endless_traffic(rigs: HarnessMaker) -> None:
 
 def test_rows_that_are_computed_again_replace_what_they_were(vocabulary: Vocabulary) -> None:
     scoring = sequence(vocabulary, Phase.DECODE, score_from=1)
-    with pytest.raises(ValueError, match="scored nothing"):
+    with pytest.raises(ValueError, match="no position from 1 on was computed"):
         _ = scoring.scored
     scoring.score(0, torch.tensor([[0.0], [1.0], [9.0], [9.0]]))
     scoring.computed = 2

@@ -13,6 +13,7 @@ from kvproxy.backends.embedded.kept_pages import (
 from kvproxy.core import PAGE_TOKENS, PUBLIC, Kept, KeptPage, stored_key
 from kvproxy.engine.cache.kv_cache import KVCache
 from tests.engine.cache.small_cache import TOKENS, keep, make_cache, take
+from tests.engine.cache.test_page_costs import timed
 
 LONG = TOKENS[: 2 * PAGE_TOKENS + 100]
 OWN = "tenant:a"
@@ -95,8 +96,8 @@ def test_tokens_in_memory_end_with_the_first_page_on_disk() -> None:
 def test_the_cost_is_of_the_tier_that_has_the_pages_and_of_the_tokens() -> None:
     cache = make_cache()
     add_stored_pages(cache, KEPT, PUBLIC, lambda key: True)
-    cache.costs.loaded(0.5)
-    cache.costs.loaded(8.0, far=True)
+    timed(cache.costs, 0.5)
+    timed(cache.costs, 8.0, far=True)
     near = kept_cost(cache, KEPT, PUBLIC)
     assert near.load_s == pytest.approx(3 * 0.5)
     assert near.compute_s == pytest.approx(

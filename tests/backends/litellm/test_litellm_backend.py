@@ -138,9 +138,9 @@ async def test_sampling_reaches_the_engine(backend: LitellmBackend, local: FakeB
 
 
 async def test_the_same_word_a_thousand_times_is_an_answer(
-    backend: LitellmBackend, local: FakeBackend, monkeypatch: pytest.MonkeyPatch
+    backend: LitellmBackend, local: FakeBackend
 ) -> None:
-    monkeypatch.setattr("kvproxy.backends.fake.fake_backend.answer_to", lambda _: ["over "] * 1000)
+    local.scripted = lambda _: "over " * 1000
     events = await events_of(backend)
     assert text_of(events) == "over " * 1000
 
