@@ -66,6 +66,8 @@ class FakeProxy:
             return httpx.Response(200, json={"object": "list", "data": listed})
         if (request.method, path) == ("POST", "/kv/v1/documents"):
             return self._publish(json.loads(request.content))
+        if (request.method, path) == ("POST", "/kv/v1/explain"):
+            return httpx.Response(200, json={"outcome": "miss", "cause": "no-document"})
         if request.method == "DELETE":
             return self._delete(path.removeprefix("/kv/v1/documents/"))
         raise AssertionError(f"no test asks {request.method} {path}")
