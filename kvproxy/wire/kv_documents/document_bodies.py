@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kvproxy.core import Visibility
 from kvproxy.core.document_quota import QuotaUse
@@ -24,6 +25,11 @@ from kvproxy.wire.kv_documents.price_bodies import MOST_LICENCE, PriceBody
 
 MOST_TTL_S = 100 * 366 * 86_400
 """Seconds to a version's end: a century."""
+
+
+def _whole(value: object) -> object:
+    """Return 60 for 60.0, which JSON Schema calls an integer too; any other value is left to be refused."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class PublishBody(BaseModel):
@@ -54,7 +60,7 @@ class PublishBody(BaseModel):
         description="Keep its KV in memory, even when other prompts need room. Default: as the version before it. "
         "Documents may pin half of the page budget together.",
     )
-    ttl_s: int | None = Field(
+    ttl_s: Annotated[int, BeforeValidator(_whole)] | None = Field(
         default=None,
         ge=1,
         le=MOST_TTL_S,
