@@ -60,10 +60,8 @@ class PublishBody(BaseModel):
         description="Keep its KV in memory, even when other prompts need room. Default: as the version before it. "
         "Documents may pin half of the page budget together.",
     )
-    ttl_s: Annotated[int, BeforeValidator(_whole)] | None = Field(
+    ttl_s: Annotated[int, Field(ge=1, le=MOST_TTL_S), BeforeValidator(_whole)] | None = Field(
         default=None,
-        ge=1,
-        le=MOST_TTL_S,
         description="Seconds from now from which it is not served any more. Default: as it is; a new version never "
         "ends.",
     )
