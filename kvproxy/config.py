@@ -5,27 +5,30 @@ Only :mod:`kvproxy.stack`, ``serve``, ``cli`` and ``bench`` use these classes; o
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from platformdirs import user_cache_path, user_data_path
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
 from kvproxy.settings.byte_size import Bytes, parse_bytes
+from kvproxy.settings.dashboard_settings import DashboardSettings
 from kvproxy.settings.document_settings import DocumentSettings as DocumentSettings
 from kvproxy.settings.document_settings import FramingSettings as FramingSettings
 from kvproxy.settings.explain_settings import ExplainSettings
+from kvproxy.settings.fleet_settings import FleetSettings
 from kvproxy.settings.learning_settings import LearningSettings
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
+from kvproxy.settings.settings_file import SettingsFile, read_settings_file
 from kvproxy.settings.store_settings import Compression, EncryptionKeys, ObjectSettings
+from kvproxy.settings.telemetry_settings import TelemetrySettings
 from kvproxy.settings.upstream_settings import UpstreamSettings as UpstreamSettings
+from kvproxy.settings.usage_settings import UsageSettings
 
 NAMED_OPENINGS = ("date", "time", "session", "env")
 
@@ -44,7 +47,9 @@ class ApiKey(_Section):
     """One tenant's API key. Only this key reads the tenant's KV, except for public documents."""
 
     name: str = Field(min_length=1, max_length=64)
+    """The tenant's name."""
     key: str = Field(min_length=16, repr=False)
+    """The secret that its callers send."""
     isolate_by: Literal["prompt_cache_key"] | None = None
     """The request field by which a gateway separates people who share this key; None: only a request's
     ``cache_salt`` does."""
@@ -58,6 +63,7 @@ class ServerSettings(_Section):
     """The HTTP server: its address, tenants, limits in bytes and seconds, and metrics."""
 
     host: str = "127.0.0.1"
+    """The address that is listened on; 0.0.0.0: every one of this machine's."""
     port: int = Field(default=8321, ge=0, le=65535)
     api_keys: tuple[ApiKey, ...] = ()
     max_body: Bytes = 32 * 2**20
@@ -182,14 +188,30 @@ class Config(_Section):
     learning: LearningSettings = LearningSettings()
     responses: ResponseSettings = ResponseSettings()
     explain: ExplainSettings = ExplainSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    usage: UsageSettings = UsageSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    fleets: tuple[FleetSettings, ...] = ()
     upstreams: tuple[UpstreamSettings, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     aliases: dict[str, str] = Field(default_factory=dict)
     """Other names of models, also patterns with ``*``, ``?`` and ``[…]``; the first that fits counts."""
 
+    @property
+    def serves_local(self) -> bool:
+        """True where this process computes the local model itself: where ``model`` is configured, or nothing else that
+        holds KV."""
+        return "model" in self.model_fields_set or not self.fleets
+
+    @property
+    def served_names(self) -> tuple[str, ...]:
+        """The names of the models whose KV is managed here: the local one's first, then the fleets'."""
+        local = (self.model.served_name,) if self.serves_local else ()
+        return (*local, *(fleet.name for fleet in self.fleets))
+
     @model_validator(mode="after")
     def _aliases_lead_somewhere(self) -> Config:
-        known = [self.model.served_name, *(u.name for u in self.upstreams)]
+        known = [*self.served_names, *(u.name for u in self.upstreams)]
         taken = {name.casefold() for name in known}
         for alias, target in self.aliases.items():
             if not alias.strip() or alias != alias.strip():
@@ -205,13 +227,16 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _names(self) -> Config:
-        known = {self.model.served_name, *(u.name for u in self.upstreams)}
-        if any(u.name == self.model.served_name for u in self.upstreams):
-            raise ValueError(f"an upstream has the local model's name '{self.model.served_name}'")
+        served = self.served_names
+        known = {*served, *(u.name for u in self.upstreams)}
+        if twice := next((name for name in served if served.count(name) > 1), None):
+            raise ValueError(f"two served models have the name '{twice}'; give the fleet another one")
+        if taken := next((u.name for u in self.upstreams if u.name in served), None):
+            raise ValueError(f"an upstream has the name '{taken}' of the local model or of a fleet")
         for name, targets in self.fallbacks.items():
             for missing in {name, *targets} - known:
                 raise ValueError(
-                    f"fallbacks names '{missing}', which is neither the local model nor an upstream"
+                    f"fallbacks names '{missing}', which is neither the local model, a fleet nor an upstream"
                 )
         for raw in (u.name for u in self.upstreams if u.passthrough):
             if sum(u.name == raw for u in self.upstreams) > 1:
@@ -229,28 +254,34 @@ def default_cache_dir() -> Path:
 
 
 def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
-    """Read ``path`` (YAML, ``${NAME}`` replaced from the environment) and lay ``overrides`` over it.
+    """Read ``path`` (YAML, ``${NAME}``, ``${file:PATH}`` and ``${credential:NAME}`` replaced by their values) and lay
+    ``overrides`` over it.
 
-    ``overrides`` has dotted names, e.g. ``{"server.port": 0}``. Raises SetupError with one line per fault.
+    ``overrides`` has dotted names, e.g. ``{"server.port": 0}``. Raises SetupError with each fault, one after the other.
     """
-    data: dict[str, Any] = {}
-    if path is not None:
-        try:
-            loaded = yaml.safe_load(_expand(path.read_text(encoding="utf-8"), str(path)))
-        except OSError as e:
-            raise SetupError(f"cannot read the configuration {path}: {e.strerror}") from e
-        except (yaml.YAMLError, ValueError, RecursionError) as e:  # no UTF-8, or an impossible number or date
-            raise SetupError(f"{path} is not valid YAML: {e}") from e
-        if loaded is not None and not isinstance(loaded, dict):
-            raise SetupError(f"{path} must hold settings by section, see config.example.yaml")
-        data = loaded or {}
+    config, faults = read_config_file(path, overrides)
+    if config is None:
+        raise SetupError("; ".join(faults))
+    return config
+
+
+def read_config_file(
+    path: Path | None, overrides: dict[str, Any] | None = None
+) -> tuple[Config | None, tuple[str, ...]]:
+    """Return the configuration as ``load_config`` does, or None and its faults, none of which quotes a secret.
+
+    Example: ``config, faults = read_config_file(Path("kvproxy.yaml"))``
+    """
+    read = SettingsFile() if path is None else read_settings_file(path)
+    if read.faults:
+        return None, read.faults
     for dotted, value in (overrides or {}).items():
-        _lay_over(data, dotted.split("."), value)
+        _lay_over(read.data, dotted.split("."), value)
     try:
-        return Config.model_validate(data)
+        return Config.model_validate(read.data), ()
     except ValidationError as e:
-        faults = "; ".join(_fault(f["loc"], f["msg"]) for f in e.errors())
-        raise SetupError(f"{path or 'configuration'}: {faults}") from e
+        told = [read.masked(_fault(f["loc"], f["msg"])) for f in e.errors(include_input=False)]
+    return None, (f"{path or 'configuration'}: {told[0]}", *told[1:])
 
 
 def _lay_over(data: dict[str, Any], names: list[str], value: Any) -> None:
@@ -267,14 +298,3 @@ def _lay_over(data: dict[str, Any], names: list[str], value: Any) -> None:
 
 def _fault(path: tuple[int | str, ...], message: str) -> str:
     return f"{'.'.join(str(x) for x in path) or 'config'}: {message.removeprefix('Value error, ')}"
-
-
-def _expand(text: str, source: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise SetupError(f"{source} uses ${{{match[1]}}}, which is not set in the environment; set it")
-        return os.environ[match[1]]
-
-    # Whole-line comments are left unchanged, so an example in a comment needs no variable.
-    lines = text.splitlines(keepends=True)
-    return "".join(x if x.lstrip().startswith("#") else re.sub(r"\$\{(\w+)\}", value, x) for x in lines)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kvproxy.core import Charge, LeftOut
+from kvproxy.core.replica_choice import ReplicaChoice
 from kvproxy.core.session_hints import Retained
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -29,6 +30,9 @@ class Usage:
     """The price of the whole request, set when it is settled; None where no tariff prices it."""
     receipts: tuple[str, ...] = ()
     """The signed receipts of that charge, where the client asks for them: one for each document that was read."""
+    reported: bool = True
+    """False where a fleet's replica did not say what it took from its cache: ``cached_tokens`` is 0 then, and nothing
+    follows from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,17 @@ class Started:
     """The parts of the request's schemas that are not enforced, as its dialect allows."""
     retained: Retained | None = None
     """The answer to the session's wish about its pages; None where there was none."""
+    confirmed: bool = True
+    """False where ``cached_tokens`` is what a fleet's proxy expects: the replica tells the number with the final usage,
+    and nothing is billed by the expected one."""
+    choice: ReplicaChoice | None = None
+    """The replica that answers, of a fleet."""
+    timed: bool = True
+    """False where ``prefill_s`` may be waiting for the most part: a replica does not tell how long it let a request
+    wait, and the proxy knows of its own requests there alone."""
+    arrived_at: float | None = field(default=None, compare=False)
+    """``time.perf_counter`` at the engine, of the moment that ``queue_s`` counts from; None where it is not of this
+    process."""
 
 
 @dataclass(frozen=True, slots=True)

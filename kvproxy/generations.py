@@ -63,6 +63,7 @@ async def first_event(events: AsyncGenerator[Event, None], clock: Timings) -> St
             first = await anext(events, None)
         if not isinstance(first, Started):
             raise RuntimeError(f"a generation began with {type(first).__name__}")
+        clock.note_first()
         return first
     except BaseException:
         await events.aclose()

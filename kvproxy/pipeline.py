@@ -1,7 +1,8 @@
 """`Pipeline`: compose the prompt, decide between hit and miss, start the generation.
 
-A hit goes to the local engine only; every miss goes through the miss backend. Before the first event a failed
-hit becomes a miss, once. After it nothing is retried: an exception ends the stream.
+A hit goes only to the backend that holds the model's KV, the local engine or a fleet; every miss goes through the miss
+backend. Before the first event a failed hit becomes a miss, once. After it nothing is retried: an exception ends the
+stream.
 """
 
 from __future__ import annotations
@@ -14,26 +15,24 @@ from typing import Any
 
 from kvproxy.backends.base import (
     Endpoint,
-    EngineInfo,
     Generation,
-    LocalBackend,
     MissBackend,
     PageLookup,
     Passthrough,
     PlacesClaim,
 )
 from kvproxy.charging.charge_requests import Charging, NoCharging, Offer, OrderedPrompt
-from kvproxy.charging.request_bill import Bill
+from kvproxy.charging.request_bill import Bill, BillLine
 from kvproxy.core import Caller, ChatRequest, Decision, LeftOut, Prompt, TextRequest
 from kvproxy.documents.matching import decide as decide_by_pages
-from kvproxy.documents.prompts.compose import Composer
-from kvproxy.errors import ModelNotFound, NotReady
-from kvproxy.events import Event
+from kvproxy.documents.matching import decide_cold
+from kvproxy.events import Event, Started
 from kvproxy.explain.explaining_thread import ExplainedMiss, ExplainingThread
 from kvproxy.explain.miss_explainer import AskedPrompt
 from kvproxy.generation_start import GenerationStart
 from kvproxy.generations import all_choices, fit_sampling, most_tokens
 from kvproxy.reply import Reply
+from kvproxy.served_model import ServedModel, ServedModels
 from kvproxy.telemetry.metrics import Metrics
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.answer_constraint import constraint_of
@@ -45,14 +44,12 @@ Request = ChatRequest | TextRequest
 
 
 class Pipeline:
-    """The way from a request to its events. ``local`` is None when this proxy only forwards to other models.
-    ``decide`` is pure."""
+    """The way from a request to its events. ``decide`` is pure."""
 
     def __init__(
         self,
         *,
-        composer: Composer,
-        local: LocalBackend | None,
+        models: Sequence[ServedModel],
         misses: MissBackend,
         default_max_tokens: int | None = None,
         decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
@@ -61,20 +58,19 @@ class Pipeline:
         explaining: ExplainingThread | None = None,
         noted: Callable[[AskedPrompt], None] = lambda _: None,
     ) -> None:
-        """``default_max_tokens``: the bound of requests without one; None lets them go on to the end of the context.
-        ``metrics`` counts the replies; None makes a registry of its own. ``charging``: None makes every request free.
-        ``explaining``: finds the causes of misses; None finds none. ``noted`` is called with each request that has its
-        first token, and returns at once.
+        """``models``: those whose KV is managed here, the primary first, chosen by a request's ``model``; none where
+        this proxy only forwards to other models. ``default_max_tokens``: the bound of requests without one; None lets
+        them go on to the end of the context. ``metrics`` counts the replies; None makes a registry of its own.
+        ``charging``: None makes every request free. ``explaining``: finds the causes of misses; None finds none.
+        ``noted`` is called with each request that has its first token, and returns at once.
 
-        Example: ``Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)``
+        Example: ``Pipeline(models=[ServedModel.of(backend, composer)], misses=misses, default_max_tokens=64)``
         """
         self.metrics = metrics or Metrics()
-        self._composer = composer
-        self._local = local
+        self.models = ServedModels(models)
         self._misses = misses
         self._default_max_tokens = default_max_tokens
         self._decide = decide
-        self._start = GenerationStart(composer, misses, decide)
         self.charging = charging
         self.explaining = explaining
         self._noted = noted
@@ -92,11 +88,11 @@ class Pipeline:
             return
         ordered: list[OrderedPrompt] = []
         for id, request in parts.items():
-            local = self._ready(request.model)
-            prompt = await self._composer.compose_async(request, caller, local.info.max_context)
+            model = self._ready(request)
+            prompt = await model.compose(request, caller)
             bill.compose(id, prompt)
-            reader = caller.reading(span.scope for span in prompt.documents)
-            ordered.append(self._ordered(local, prompt, request, reader))
+            reader = caller.salted(request.cache).reading(span.scope for span in prompt.documents)
+            ordered.append(self._ordered(model, prompt, request, reader))
         await bill.open(next(iter(parts.values())).model, ordered)
 
     def claim(self, request: Request, caller: Caller, count: int) -> AbstractContextManager[PlacesClaim]:
@@ -105,12 +101,12 @@ class Pipeline:
         Raises InvalidRequest for more choices than the engine has places, NotReady, ModelNotFound.
         Example: ``with pipeline.claim(first, caller, 8) as claim: ...``
         """
-        return self._ready(request.model).claim(caller, count * request.n, again=True)
+        return self._ready(request).backend.claim(caller, count * request.n, again=True)
 
     def at_once(self, request: Request, most: int) -> int:
         """Return the number of requests like this one that may run together with at most ``most`` choices in all; at
         least 1. Raises NotReady, ModelNotFound."""
-        return max(1, min(most, self._ready(request.model).info.places) // request.n)
+        return max(1, min(most, self._ready(request).backend.info.places) // request.n)
 
     async def serve(
         self,
@@ -130,14 +126,14 @@ class Pipeline:
         UpstreamError.
         Example: ``reply = await pipeline.serve(chat, caller, "chatcmpl-1", Timings())``
         """
-        local = self._ready(request.model)
+        model = self._ready(request)
         bill = bill or Bill(NoCharging(), caller, request_id, Offer())
-        with local.claim(caller, request.n) as own:
-            return await self._serve(local, request, caller, request_id, clock, claim or own, bill)
+        with model.backend.claim(caller, request.n) as own:
+            return await self._serve(model, request, caller, request_id, clock, claim or own, bill)
 
     async def _serve(
         self,
-        local: LocalBackend,
+        model: ServedModel,
         request: Request,
         caller: Caller,
         id: str,
@@ -146,33 +142,45 @@ class Pipeline:
         bill: Bill,
     ) -> Reply:
         with clock.measure("compose"):
-            generation = await self._generation(local.info, request, caller, id, claim, bill)
+            generation = await self._generation(model, request, caller, id, claim, bill)
         with clock.waiting():
-            ordered = self._ordered(local, generation.prompt, request, generation.caller)
-            await bill.open(request.model, [ordered])
-        line = bill.line(len(generation.prompt.token_ids), generation.prompt.documents)
-        generation = replace(generation, progress=line.progress)
-        decision, started, events = await self._start.hit(local, generation, clock)
-        clock.decision = decision
+            await bill.open(
+                request.model, [self._ordered(model, generation.prompt, request, generation.caller)]
+            )
+        line, generation = self._billed(bill, model, generation, request.n)
+        start = GenerationStart(model, self._misses, self._deciding(request))
+        tried = await start.hit(generation, model.looking(generation.caller, request.cache), clock)
+        clock.decision = decision = tried.decision
+        generation, started, events = tried.generation, tried.started, tried.events
         prompt = generation.prompt
         asked = AskedPrompt(request, prompt, generation.caller, decision)
         missed: ExplainedMiss | None = None
-        further: Callable[[Generation], AsyncGenerator[Event, None]] = local.generate
+        further: Callable[[Generation], AsyncGenerator[Event, None]] = model.backend.generate
         if started is None or events is None:
             missed = ExplainedMiss(self.explaining, asked, clock, self.metrics.missed)
-            call, started, events = await self._start.miss(generation, request, caller, clock)
+            call, started, events = await start.miss(generation, request, caller, clock)
             if started.parsed:
                 further = partial(self._misses.miss, call=call)
             await missed.settle()
         choices, parsed = await all_choices(events, started, generation, request.n, further, clock)
-        exact, ttft_s = local.info.exact, clock.elapsed_s
-        meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
+        exact, ttft_s = model.backend.info.exact, clock.elapsed_s
+        meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s, model.name)
         self._follow(asked, id, missed)
-        line.begin(started, lambda: meter.generated)
-        bill.learn(len(prompt.token_ids) - started.cached_tokens, started.prefill_s)
+        line.begin(started, lambda: meter.generated, lambda: meter.reported)
+        _learn(bill, prompt, started)
         return Reply(
             decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter, bill, line
         )
+
+    def _billed(
+        self, bill: Bill, model: ServedModel, generation: Generation, choices: int
+    ) -> tuple[BillLine, Generation]:
+        """Begin a generation's line of the bill; return the generation with the progress that the line follows."""
+        info, prompt = model.backend.info, generation.prompt
+        tokens = len(prompt.token_ids)
+        most = choices * (generation.sampling.max_tokens or info.room(tokens))
+        line = bill.line(tokens, prompt.documents, confirmed=not info.fleet, most_new=most)
+        return line, replace(generation, progress=line.progress)
 
     def _follow(self, asked: AskedPrompt, id: str, missed: ExplainedMiss | None) -> None:
         """Tell all that learn from requests of one that has its first token."""
@@ -183,10 +191,12 @@ class Pipeline:
         self._noted(asked)
 
     async def _generation(
-        self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim, bill: Bill
+        self, model: ServedModel, request: Request, caller: Caller, id: str, claim: PlacesClaim, bill: Bill
     ) -> Generation:
-        """Compose the prompt; return the request's first choice. A quarantined document is prefilled afresh."""
-        prompt = bill.composed(id) or await self._composer.compose_async(request, caller, info.max_context)
+        """Compose the prompt; return the request's first choice. A quarantined document is prefilled afresh, and so is
+        what a client asks for."""
+        info = model.backend.info
+        prompt = bill.composed(id) or await model.compose(request, caller)
         sampling = fit_sampling(prompt, request.sampling, info, self._default_max_tokens)
         most = sampling.max_tokens or info.room(len(prompt.token_ids))
         retain = caller.retains(request.cache)
@@ -196,23 +206,22 @@ class Pipeline:
             prompt,
             sampling,
             caller.salted(request.cache).reading(span.scope for span in prompt.documents),
-            fresh=any(document.quarantined for document in prompt.documents[:1]),
+            fresh=not request.cache.reuse or any(span.quarantined for span in prompt.documents[:1]),
             constraint=constraint_of(request, prompt),
             keep_until=kept if retain else 0,
             retain=retain,
-            predicted=await self._predicted(request, most),
+            predicted=await _predicted(model, request, most),
             hint=caller.session_hint(request.cache),
             claim=claim,
+            model=model.name,
         )
 
-    def _ordered(
-        self, local: LocalBackend, prompt: Prompt, request: Request, caller: Caller
-    ) -> OrderedPrompt:
+    def _ordered(self, model: ServedModel, prompt: Prompt, request: Request, caller: Caller) -> OrderedPrompt:
         def expected() -> Decision:
-            with local.hold(prompt, caller) as lookup:
-                return self._decide(prompt, lookup)
+            with model.backend.hold(prompt, model.looking(caller, request.cache)) as lookup:
+                return self._deciding(request)(prompt, lookup)
 
-        most_new = most_tokens(prompt, request.sampling, local.info, self._default_max_tokens)
+        most_new = most_tokens(prompt, request.sampling, model.backend.info, self._default_max_tokens)
         return OrderedPrompt(len(prompt.token_ids), most_new, prompt.documents, request.n, expected)
 
     async def expected(self, request: Request, caller: Caller) -> AskedPrompt:
@@ -220,40 +229,14 @@ class Pipeline:
 
         Raises as ``serve`` does. Example: ``asked = await pipeline.expected(chat, caller)``
         """
-        local = self._ready(request.model)
-        prompt = await self._composer.compose_async(request, caller, local.info.max_context)
+        model = self._ready(request)
+        prompt = await model.compose(request, caller)
         reader = caller.salted(request.cache).reading(span.scope for span in prompt.documents)
-        with local.hold(prompt, reader) as lookup:
-            return AskedPrompt(request, prompt, reader, self._decide(prompt, lookup))
+        with model.backend.hold(prompt, model.looking(reader, request.cache)) as lookup:
+            return AskedPrompt(request, prompt, reader, self._deciding(request)(prompt, lookup))
 
-    async def compose_async(self, request: Request, caller: Caller) -> Prompt:
-        """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.
-
-        Prompts of up to at least twice the context are counted. Raises as ``serve`` does.
-        """
-        if self._local is None:
-            raise ModelNotFound(request.model)
-        return await self._composer.compose_async(request, caller, self._local.info.max_context)
-
-    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Encode a text without a chat template. Raises ModelNotFound where there is no local model."""
-        return self._tokens().encode_prompt(text, add_special_tokens=add_special_tokens)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Decode token ids to text. Raises InvalidRequest for an id that is no token, ModelNotFound where there is no
-        local model."""
-        return self._tokens().decode(ids)
-
-    def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Return the text of each token by itself. Raises as ``decode`` does."""
-        return self._tokens().token_texts(ids)
-
-    @property
-    def max_context(self) -> int:
-        """The local model's context in tokens. Raises ModelNotFound where there is no local model."""
-        if self._local is None:
-            raise ModelNotFound("local")
-        return self._local.info.max_context
+    def _deciding(self, request: Request) -> Callable[[Prompt, PageLookup], Decision]:
+        return self._decide if request.cache.reuse else decide_cold
 
     def upstreams(self) -> tuple[str, ...]:
         """Return the names of the upstream models."""
@@ -278,20 +261,20 @@ class Pipeline:
         """Yield an upstream model's events unchanged. Raises UpstreamError. The generator must be closed."""
         return self._misses.stream(endpoint, body)
 
-    def _tokens(self) -> Composer:
-        if self._local is None:
-            raise ModelNotFound("local")
-        return self._composer
+    def _ready(self, request: Request) -> ServedModel:
+        """Return the model that a request names. Raises ModelNotFound, NotReady."""
+        model = self.models.named(request.model)
+        model.ready()
+        return model
 
-    async def _predicted(self, request: Request, max_tokens: int) -> tuple[int, ...] | None:
-        if not isinstance(request, ChatRequest) or request.prediction is None:
-            return None
-        return await self._composer.predicted(request.prediction, max_tokens + PREDICTION_SLACK)
 
-    def _ready(self, model: str) -> LocalBackend:
-        if self._local is None:
-            raise ModelNotFound(model)
-        reason = self._local.ready()
-        if reason is not None:
-            raise NotReady(f"The model `{model}` is not ready: {reason}.")
-        return self._local
+async def _predicted(model: ServedModel, request: Request, max_tokens: int) -> tuple[int, ...] | None:
+    if not isinstance(request, ChatRequest) or request.prediction is None:
+        return None
+    return await model.composer.predicted(request.prediction, max_tokens + PREDICTION_SLACK)
+
+
+def _learn(bill: Bill, prompt: Prompt, started: Started) -> None:
+    """Tell the speed of a prefill; a fleet's is known once its replica has reported what it computed."""
+    if started.confirmed:
+        bill.learn(len(prompt.token_ids) - started.cached_tokens, started.prefill_s)

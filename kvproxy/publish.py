@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from kvproxy.core.document_quota import NO_QUOTA
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix, Origin, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
+from kvproxy.documents.library.document_listing import DocumentListing, ListedDocuments, ListingQuery
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.prepared.preparation import SpellingPolicy
@@ -32,6 +34,8 @@ from kvproxy.publishing.ending_parts import EndingParts
 from kvproxy.publishing.expiry_clock import ExpiryClock
 from kvproxy.publishing.holdings import DocumentHolding
 from kvproxy.publishing.id_ownership import check_free, newest_own, reusable_scopes
+from kvproxy.publishing.lacking_pages import SharedPages
+from kvproxy.publishing.library_follower import LibraryFollower
 from kvproxy.publishing.meant_documents import deletable_versions
 from kvproxy.publishing.new_versions import NewVersions, VersionDraft
 from kvproxy.publishing.publishing_parts import make_parts
@@ -71,29 +75,31 @@ class Publisher:
         quota_of: QuotaOf = lambda _: NO_QUOTA,
         clock: ExpiryClock | None = None,
         issuer: ManifestIssuer | None = None,
+        shared: SharedPages | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
         of tokenising, and ``close`` closes. ``hosting`` charges for new versions. ``pin_share``: the part of the pages
         that may be pinned which one tenant may have. ``expiry_grace_s``: seconds from a version's end to its deletion.
         ``quota_of``: what each tenant may have published; ``clock``: that of versions' ends.
-        ``issuer`` signs the manifests of versions; without one there are
-        none."""
+        ``issuer`` signs the manifests of versions; without one there are none. ``shared``: the pages that proxies with
+        the same engine share."""
         parts = make_parts(
             library, registry, local, TextPreparer(composer, spellings, local), texts, pin_share
         )
         self.library, self.reads = library, parts.reads
         self._parts, self._holdings, self._locks, self._pins = parts, parts.holdings, parts.locks, parts.pins
-        self._default_visibility = default_visibility
-        self._max_text = max_text
+        self._default_visibility, self._max_text = default_visibility, max_text
         self._hosting = hosting or FreeHosting()
+        self._listing = DocumentListing(library)
         self._views = DocumentViews(library, parts.holdings, local, parts.pins, parts.reads.of)
         self.quotas = DocumentQuotas(library, quota_of, local.info.page_bytes)
         self._removal = VersionRemoval(parts)
         steps = EndingParts(self._removal.let_go, self._removal.forget, partial(revive_version, parts))
         self.endings = VersionEndings(parts, steps, grace_s=expiry_grace_s, clock=clock)
         self._new_versions = NewVersions(parts, self.quotas, self.endings.follow)
-        self._restoration = Restoration(parts, self.endings)
+        self._restoration = Restoration(parts, self.endings.restore)
+        self.follower = LibraryFollower(parts, self._restoration, self.endings, own=False, shared=shared)
         self.residency = DocumentResidency(parts)
         self.manifests = (
             None if issuer is None else VersionManifests(issuer, library, self._holdings, registry)
@@ -190,6 +196,18 @@ class Publisher:
         """List all versions that ``caller`` may see, by id and then by version."""
         return await self._views.all(caller)
 
+    async def listed(self, caller: Caller, query: ListingQuery) -> ListedDocuments:
+        """Return a part of the ids that ``caller`` may see, each as the version that it means.
+
+        Example:
+            ``await publisher.listed(caller, ListingQuery("hand", by="reads", descending=True))``
+        """
+        return await asyncio.to_thread(self._listing.find, caller, query, self.reads.all())
+
+    async def views(self, refs: Iterable[DocumentRef], caller: Caller) -> builtins.list[DocumentInfo]:
+        """Return the views of versions that ``caller`` may see; those that have gone meanwhile are left out."""
+        return await self._views.some(refs, caller)
+
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Return the view of one version, the current one when ``ref`` names none. Raises DocumentNotFound."""
         return self._views.of(self.library.resolve(ref, caller).document.ref, caller)
@@ -251,7 +269,9 @@ class Publisher:
             self._parts.texts.close()
 
     async def restore(self) -> None:
-        """Make registered documents known and their pages findable; missing pages wait for ``refresh``."""
+        """Make registered documents known and their pages findable; missing pages wait for ``refresh``, and what other
+        proxies change from now on for ``follower.run``."""
+        await self.follower.begin()
         await self._restoration.restore()
         await self.endings.restore_aliases()
         await self.reads.restore([known.document.ref for known in self.library])

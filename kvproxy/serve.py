@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 
-from kvproxy.config import Config, default_cache_dir
-from kvproxy.engine.models.source import ModelFolder, resolve_model
+from kvproxy.config import Config
+from kvproxy.runtime.service_manager import ServiceManager
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.market import Market
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
+from kvproxy.stack.fleet_metrics import fleet_series
+from kvproxy.stack.model_folders import ModelFolders, resolve_folders
 from kvproxy.stack.open_stack import Stack, open_stack
+from kvproxy.stack.open_tracing import open_tracing
+from kvproxy.stack.service_state import service_figures
+from kvproxy.telemetry.json_log_lines import log_formatter
+from kvproxy.telemetry.tracing.tracing import Tracing
 from kvproxy.wire.bodies.request_reading import ReadingPolicy
 
 
@@ -34,42 +41,53 @@ def run_server(
     Example:
         ``run_server(load_config(path), announce=lambda host, port: print(port), progress=lambda done, total: None)``
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    lines = logging.StreamHandler()
+    lines.setFormatter(log_formatter(config.telemetry.log_format))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     # No line names its thread or process, and looking them up is a tenth of the cost of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for noisy in ("LiteLLM", "alembic", "httpx", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    folder = resolve_model(
-        config.model.path, revision=config.model.revision, cache_dir=default_cache_dir(), progress=progress
-    )
-    asyncio.run(_serve(config, folder, announce, ended))
+    manager = ServiceManager.of(os.environ)
+    try:
+        manager.say(f"finding the files of {', '.join(config.served_names)}")
+        folders = resolve_folders(config, progress)
+        manager.say(f"loading {', '.join(config.served_names)}")
+        asyncio.run(_serve(config, folders, announce, ended, manager))
+    finally:
+        manager.close()
     return 0
 
 
 async def _serve(
     config: Config,
-    folder: ModelFolder,
+    folders: ModelFolders,
     announce: Callable[[str, int], None],
     ended: Callable[[Stack], Awaitable[None]] | None,
+    manager: ServiceManager,
 ) -> None:
-    async with open_stack(config, folder) as stack:
+    async with (
+        open_tracing(config.telemetry, config.upstreams) as tracing,
+        open_stack(config, folders) as stack,
+    ):
+        stack.pipeline.metrics.follow_service(lambda: service_figures(stack))
         drain = Drain(config.server.drain_timeout_s)
-        app = build_app(_components(config, stack, drain))
+        app = build_app(_components(config, stack, drain, tracing))
         stack.start_background()
-        await serve(app, config.server.host, config.server.port, drain, announce)
+        await serve(app, config.server.host, config.server.port, drain, announce, manager)
         if ended is not None:
             await ended(stack)
 
 
-def _components(config: Config, stack: Stack, drain: Drain) -> Components:
+def _components(config: Config, stack: Stack, drain: Drain, tracing: Tracing) -> Components:
     settings = config.server
     return Components(
-        served_name=config.model.served_name,
         created=int(time.time()),
         pipeline=stack.pipeline,
         ready=stack.ready,
         publisher=stack.publisher,
         verifier=stack.verifier,
+        verifiers=stack.verifiers,
         responses=stack.responses,
         files=stack.files,
         keyring=Keyring(
@@ -90,8 +108,15 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         metrics_key=settings.metrics_key,
         market=_market(stack),
         learned=stack.learned,
-        reporter=stack.explaining.reporter,
+        reporters=stack.explaining.reporters,
         upkeep=stack.upkeep,
+        dashboard=config.dashboard.enabled,
+        dashboard_secret=config.dashboard.secret,
+        usage=stack.usage,
+        figures=stack.figures,
+        tracing=tracing,
+        store_state=None if stack.engine is None else stack.engine.store_state,
+        fleets=(lambda: fleet_series(stack.pipeline.models, {})) if config.fleets else tuple,
     )
 
 

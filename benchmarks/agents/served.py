@@ -20,11 +20,13 @@ from benchmarks.agents.shapes import shape_of
 from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings, default_cache_dir
 from kvproxy.engine.models.source import ModelFolder, resolve_model
+from kvproxy.served_model import ServedModel
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
+from kvproxy.stack.model_folders import ModelFolders
 from kvproxy.stack.open_stack import open_stack
 from kvproxy.wire.service.served_requests import KvRequest
 
@@ -93,14 +95,15 @@ async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
     )
     drain = Drain(2.0)
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with open_stack(config, ModelFolder(long_model(folder / "model"), NAME)) as stack:
+    async with open_stack(config, ModelFolders(ModelFolder(long_model(folder / "model"), NAME))) as stack:
         script = Script()
         shapes: dict[str, Any] = {}
         local = ScriptedBackend(stack.local, script, slow_s)
         components = Components(
-            served_name=NAME,
             created=0,
-            pipeline=ScriptedPipeline(script, composer=stack.composer, local=local, misses=FakeMisses(local)),
+            pipeline=ScriptedPipeline(
+                script, models=[ServedModel.of(local, stack.composer)], misses=FakeMisses(local)
+            ),
             ready=stack.ready,
             publisher=stack.publisher,
             verifier=stack.verifier,

@@ -13,7 +13,9 @@ from kvproxy.accounts.account_snapshot import AccountSnapshot, KnownKey, known_k
 from kvproxy.accounts.account_values import Budget, StoredKey, Tenant
 from kvproxy.core import ALL_PERMISSIONS
 from kvproxy.core.document_quota import DocumentQuota
+from kvproxy.database.announcements import ChangeTopic, announce
 from kvproxy.database.database import Database
+from kvproxy.database.database_away import database_away
 from kvproxy.database.tables.account_tables import (
     ACCOUNT_CHANGES,
     API_KEYS,
@@ -32,10 +34,12 @@ _COUNT = text(
 def account_change(database: Database) -> Iterator[Connection]:
     """Open a transaction that changes accounts or grants, and count it, so that other processes read them again.
 
-    The count is written first: it locks its row, so that changes come one after the other, on PostgreSQL too.
+    The count is written first: it locks its row, so that changes come one after the other, on PostgreSQL too. Raises
+    Unavailable without a database.
     """
-    with database.transaction() as db:
+    with database_away("Accounts"), database.transaction() as db:
         db.execute(_COUNT)
+        announce(db, ChangeTopic.ACCOUNTS)
         yield db
 
 

@@ -42,6 +42,8 @@ class Accounts:
         self._default_credit_nano = default_credit_nano
         self._snapshot = AccountSnapshot()
         self._loading = threading.Lock()
+        self._used: dict[str, int] = {}
+        """By the ids of keys, the last use that this process has seen, in Unix milliseconds."""
 
     @property
     def has_keys(self) -> bool:
@@ -50,7 +52,16 @@ class Accounts:
 
     def recognise(self, key: str) -> Recognised:
         """Look up a key as a client sent it: one hash and one dictionary, however many keys there are."""
-        return self._snapshot.recognise(self._hash.digest(key), now_ms())
+        now = now_ms()
+        found = self._snapshot.recognise(self._hash.digest(key), now)
+        if found.caller is not None and found.caller.key is not None:
+            self._used[found.caller.key] = now
+        return found
+
+    def last_used(self, id: str) -> int | None:
+        """Return when a key was last good for a request to this process, in Unix milliseconds; None: not since it
+        started."""
+        return self._used.get(id)
 
     def caller_of(self, keys: Sequence[str]) -> Caller | None:
         """Return the caller of a request with these keys, of which others may be placeholders; None for unknown ones.

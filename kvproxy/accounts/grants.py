@@ -111,6 +111,10 @@ class Grants:
         with self._database.snapshot() as db:
             return grant_rows.read_use(db, id)
 
+    def known_use(self, id: str) -> GrantUse:
+        """Return what was read by a grant, as memory has it: without what another process has booked just now."""
+        return self._uses.get(id, GrantUse())
+
     def note_use(self, db: Connection, grant_id: str, tokens: int, nano: int) -> None:
         """Count one read by a grant, within the transaction that books it. Blocking; from any thread.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,16 @@ from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
 from kvproxy.accounts.key_hash import open_secret
 from kvproxy.core import ANONYMOUS
+from kvproxy.database.announcements import ChangeTopic
 from kvproxy.database.database import Database
+from kvproxy.database.topic_changes import TopicChanges
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
-"""Seconds between two looks for changes by other processes. A key that the command line revokes is refused by then."""
+"""Seconds between two looks for changes by other processes, where the database does not tell of them at once. A key
+that the command line revokes is refused by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,14 @@ async def open_accounts(
         ``async with open_accounts(database, config.store.path, static_tenants(keys)) as opened: …``
     """
     opened = await asyncio.to_thread(_open, database, folder, tuple(static), default_credit_nano)
-    ended = asyncio.Event()
-    following = asyncio.create_task(_follow(opened, refresh_s, ended))
-    try:
-        yield opened
-    finally:
-        # Never cancelled: its thread would go on reading while the database is closed.
-        ended.set()
-        await run_to_completion(_finished(following))
+    with closing(TopicChanges(database.changes, ChangeTopic.ACCOUNTS, refresh_s)) as changes:
+        following = asyncio.create_task(_follow(opened, changes))
+        try:
+            yield opened
+        finally:
+            # Never cancelled: its thread would go on reading while the database is closed.
+            changes.close()
+            await run_to_completion(_finished(following))
 
 
 def static_tenants(keys: Iterable[tuple[str, str]]) -> tuple[StaticTenant, ...]:
@@ -74,10 +77,10 @@ def _open(
     return OpenAccounts(accounts, grants)
 
 
-async def _follow(opened: OpenAccounts, every_s: float, ended: asyncio.Event) -> None:
+async def _follow(opened: OpenAccounts, changes: TopicChanges) -> None:
     """Refresh until the end. Without a database accounts stay as they were; the log tells from when, and until when."""
     failing = False
-    while not await _happens(ended, every_s):
+    while await changes.next():
         try:
             await asyncio.to_thread(_refresh, opened)
         except Exception:  # whatever a driver raises: keys must not stay as they are for ever because of it
@@ -88,13 +91,6 @@ async def _follow(opened: OpenAccounts, every_s: float, ended: asyncio.Event) ->
             if failing:
                 logger.info("accounts can be read again")
             failing = False
-
-
-async def _happens(event: asyncio.Event, within_s: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    return event.is_set()
 
 
 def _refresh(opened: OpenAccounts) -> None:

@@ -21,8 +21,10 @@ from kvproxy.core import (
     Residency,
     Sampling,
 )
+from kvproxy.core.fleet_comparison import FleetComparison
 from kvproxy.core.page_comparisons import Audit, BadPage, Comparison, Recheck
 from kvproxy.core.prefill_progress import PrefillProgress
+from kvproxy.core.replica_choice import ReplicaChoice, ReplicaResidency
 from kvproxy.core.session_hints import RetainHint
 from kvproxy.events import Event
 
@@ -32,6 +34,7 @@ __all__ = [
     "Comparison",
     "Endpoint",
     "EngineInfo",
+    "FleetComparison",
     "Generation",
     "Kept",
     "KeptCost",
@@ -80,7 +83,8 @@ class Generation:
     retain: bool = True
     """False: nothing stays behind at all, audits included, and the memory of its own pages is overwritten."""
     fresh: bool = False
-    """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
+    """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine, or the client
+    asked for a prefill from scratch."""
     predicted: tuple[int, ...] | None = None
     """Tokens that the client expects of the answer, as a source of drafts; None where it said nothing of it."""
     hint: RetainHint | None = None
@@ -89,6 +93,10 @@ class Generation:
     """Places of the whole request; None: this choice is all of it."""
     progress: PrefillProgress | None = None
     """Follows the prefill, for a client that leaves before its end."""
+    model: str | None = None
+    """The served model's name; None: the only one that the miss backend has, or the first."""
+    choice: ReplicaChoice | None = None
+    """The replica that its lookup chose, of a fleet; None: the backend chooses when it generates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,11 @@ class EngineInfo:
     """Generations that may run or wait at a time."""
     page_bytes: int = 0
     """Bytes of one page's KV."""
+    fleet: bool = False
+    """True for replicas of another engine: never ``exact``, and pins are kept as far as the replicas let them be."""
+    fingerprint: str = ""
+    """The ``Kept.fingerprint`` of all that it keeps: a digest of all that the kept positions depend on. Empty: unknown,
+    records of any engine are taken for its own."""
 
     def room(self, prompt_tokens: int) -> int:
         """Tokens that an answer to such a prompt may have at most; below 1 where the prompt itself is too long."""
@@ -114,7 +127,11 @@ class EngineInfo:
 
 
 class LocalBackend(Protocol):
-    """The engine that holds the KV, in this process or elsewhere."""
+    """The engine that holds the KV, in this process or elsewhere.
+
+    ``owner`` is the scope of a kept document's publisher, the same for all calls about it: a fleet of strict isolation
+    keeps the document for that tenant's readers alone.
+    """
 
     @property
     def info(self) -> EngineInfo:
@@ -157,7 +174,7 @@ class LocalBackend(Protocol):
         are on disk. Raises Overloaded, ContextTooLong, CannotFit, StorageFull.
         """
 
-    async def known(self, kept: Kept, scope: str) -> int:
+    async def known(self, kept: Kept, scope: str, owner: str | None = None) -> int:
         """Make a prefix of an earlier process findable again; returns how many of its tokens are on disk."""
 
     def resident(self, kept: Kept, caller: Caller) -> int:
@@ -171,20 +188,26 @@ class LocalBackend(Protocol):
     def cost_of(self, kept: Kept, scope: str) -> KeptCost:
         """Estimated seconds to load a kept prefix, and to compute it. O(pages), no I/O."""
 
-    def in_memory(self, kept: Kept, scope: str) -> int:
+    def in_memory(self, kept: Kept, scope: str, owner: str | None = None) -> int:
         """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
 
     def residency(self, kept: Kept, caller: Caller) -> Residency:
         """Return the same tokens by the nearest tier that has them. O(pages), no I/O."""
 
+    def replicas_of(self, kept: Kept, caller: Caller) -> tuple[ReplicaResidency, ...]:
+        """Return the replicas of a fleet that hold a beginning of a kept prefix as ``caller`` would read it, longest
+        first; () for an engine of this process. No I/O."""
+
     def pin_room(self) -> int:
         """Return the number of pages that may still be pinned."""
 
-    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+    async def pin(self, kept: Kept, scope: str, owner: str | None = None) -> Callable[[], Awaitable[None]]:
         """Load the pages that ``keep`` kept and pin them until the returned function is called, or until they are
         forgotten. Raises CannotFit, and the errors of ``keep``."""
 
-    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+    async def forget(
+        self, kept: Kept, scope: str, still_kept: frozenset[bytes], owner: str | None = None
+    ) -> None:
         """Drop a prefix from memory (at once for new readers) and disk, except pages in ``still_kept``."""
 
     async def compare(
@@ -193,11 +216,13 @@ class LocalBackend(Protocol):
         caller: Caller,
         new_tokens: int,
         progress: Callable[[int, int], None] | None = None,
-    ) -> Comparison:
+    ) -> Comparison | FleetComparison:
         """Compute a prompt from its pages, cut at each of them, and from scratch; compare. Leaves nothing behind.
 
         Others' requests go first. ``progress(done, total)`` counts tokens, on the event loop. Raises HitLost
         when no page of it is kept, CannotFit when kept and recomputed pages have no room beside each other.
+
+        A fleet asks one replica twice, and returns a ``FleetComparison``; the replica may keep the blocks of both.
         """
 
     async def recheck(
@@ -225,7 +250,7 @@ class MissBackend(Protocol):
         """Names served by upstreams."""
 
     def miss(self, generation: Generation, call: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        """Route a miss on the local model: the local engine's plain prefill, then its fallbacks.
+        """Route a miss on ``generation.model``: its own backend's plain prefill, then its fallbacks.
 
         ``call``: the chat completion body a fallback is sent, without model, sampling and streaming
         parameters: messages, and where the client gave them tools, tool_choice, parallel_tool_calls and

@@ -19,6 +19,7 @@ from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart
 from kvproxy.engine.models.source import resolve_model
+from kvproxy.stack.model_folders import ModelFolders
 from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.telemetry.request_timer import Timings
 
@@ -71,7 +72,7 @@ async def _cold(
     folder = resolve_model(config.model.path, revision=config.model.revision, cache_dir=default_cache_dir())
     with tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as scratch:
         store = config.store.model_copy(update={"path": Path(scratch)})
-        async with open_stack(config.model_copy(update={"store": store}), folder) as stack:
+        async with open_stack(config.model_copy(update={"store": store}), ModelFolders(folder)) as stack:
             await stack.misses.start()
             baseline = await stack.local.on_kernel_thread(partial(_baseline, config, folder.path))
             assert isinstance(baseline, Baseline)

@@ -24,12 +24,13 @@ from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.runtime.garbage_collection import collect_and_freeze
+from kvproxy.served_model import ServedModel
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 
 MODEL = "fake"
 MAX_CONTEXT = 32_768
@@ -46,14 +47,13 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
     local = FakeBackend(model=MODEL, max_context=MAX_CONTEXT)
     misses = FakeMisses(local)
     drain = Drain(1.0)
-    responses = ResponseStore(store / "responses", ttl_s=3600.0, max_size=2**24)
+    responses = FileResponses(store / "responses", ttl_s=3600.0, max_size=2**24)
     with registry_of_store(store) as registry, responses:
         publisher = Publisher(composer=composer, library=library, registry=registry, local=local)
         await publisher.restore()
         components = Components(
-            served_name=MODEL,
             created=int(time.time()),
-            pipeline=Pipeline(composer=composer, local=local, misses=misses, default_max_tokens=64),
+            pipeline=Pipeline(models=[ServedModel.of(local, composer)], misses=misses, default_max_tokens=64),
             ready=local.ready,
             publisher=publisher,
             verifier=Verifier(composer, library, local, MODEL),

@@ -22,6 +22,7 @@ from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart, TextR
 from kvproxy.engine.loop.sequence import Job, Sequence
 from kvproxy.engine.models.source import resolve_model
 from kvproxy.events import TextDelta
+from kvproxy.stack.model_folders import ModelFolders
 from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.terminal.tables import console
 
@@ -83,7 +84,7 @@ async def _quote(
     folder = resolve_model(config.model.path, revision=config.model.revision, cache_dir=default_cache_dir())
     with tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as scratch:
         store = config.store.model_copy(update={"path": Path(scratch)})
-        async with open_stack(config.model_copy(update={"store": store}), folder) as stack:
+        async with open_stack(config.model_copy(update={"store": store}), ModelFolders(folder)) as stack:
             load = partial(load_plain, str(folder.path), config.model.dtype, cache_dir=default_cache_dir())
             baseline = await stack.local.on_kernel_thread(lambda: Baseline(load(), config.model.device))
             assert isinstance(baseline, Baseline)

@@ -14,7 +14,7 @@ def print_proxy(result: Mapping[str, Any]) -> None:
     """Print the table of ``kvproxy bench proxy``."""
     out = console()
     machine, plan = result["machine"], result["plan"]
-    out.print(_upstream_table(result["upstream"]))
+    out.print(upstream_table(result["upstream"], "An upstream's model, milliseconds"))
     hit = result["hit"]
     out.print(_hit_table(hit["rows"], hit["document_tokens"]))
     out.print(
@@ -46,7 +46,8 @@ def print_grammar(result: Mapping[str, Any]) -> None:
     )
 
 
-def _upstream_table(rows: list[dict[str, Any]]) -> Table:
+def upstream_table(rows: list[dict[str, Any]], title: str) -> Table:
+    """Return the table of times straight to a server and through proxies, in milliseconds; rows of ``rows_of``."""
     table = Table(
         "request",
         "at once",
@@ -58,7 +59,7 @@ def _upstream_table(rows: list[dict[str, Any]]) -> Table:
         "of litellm's p50",
         "p99",
         "CPU each",
-        title="An upstream's model, milliseconds",
+        title=title,
     )
     for row in rows:
         straight = row["straight_ms"]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kvproxy.catalog.catalog_notes import CatalogNotes
+from kvproxy.catalog.catalog_notes import CatalogNotes, LastCheck
 from kvproxy.catalog.offered_documents import OfferedDocument, Offers
 from kvproxy.catalog.offered_terms import OfferedTerms
 from kvproxy.core import Caller, DocumentRef, DocumentTokens, MeteredTokens
 from kvproxy.documents.library.document_info import Verification
+from kvproxy.documents.library.library import Library
 from kvproxy.errors import DocumentNotFound
 from kvproxy.tariffs import DocumentTerms, Tariff, charge
 from kvproxy.wire.market.catalog_types import CheckedBits, KvCatalog, KvCatalogEntry, ReadPrice
@@ -59,9 +60,18 @@ class Catalog:
     """
 
     def __init__(
-        self, *, offers: Offers, notes: CatalogNotes, tariffs: TariffTimes, terms: OfferedTerms, model: str
+        self,
+        *,
+        offers: Offers,
+        notes: CatalogNotes,
+        tariffs: TariffTimes,
+        terms: OfferedTerms,
+        model: str,
+        others: Mapping[str, Library] | None = None,
     ) -> None:
-        """``model``: the served name of the local model, which documents are kept for."""
+        """``model``: the served model that ``offers`` counts tokens of; ``others``: the libraries of the further
+        models, whose tokens of the same documents are shown beside."""
+        self._others = dict(others or {})
         self._offers = offers
         self._notes = notes
         self._tariffs = tariffs
@@ -115,6 +125,15 @@ class Catalog:
                     self._notes.note_check, one.publisher, one.ref.id, version, found, now
                 )
 
+    async def last_checks(self, named: Sequence[tuple[str, str, int]]) -> list[LastCheck | None]:
+        """Return what the last verification of each version measured, of versions by publisher, id and number.
+
+        Example:
+            ``await catalog.last_checks([("acme", "handbook", 3)])``
+        """
+        await self._freshen()
+        return [self._notes.last_check(*one) for one in named]
+
     async def _freshen(self) -> None:
         now = time.monotonic()
         if now - self._read_at > _FRESH_S or not self._read_at:
@@ -135,7 +154,7 @@ class Catalog:
             "licence": self._terms.licence(one.ref.id, one.publisher) or None,
             "characters": one.characters,
             "created": one.created,
-            "tokens": {self._model: one.tokens},
+            "tokens": self._tokens(one),
             "price": self._price(one, terms),
             "terms": {"id": terms.id, **terms.as_json()},
             "reads": counted.reads,
@@ -147,21 +166,19 @@ class Catalog:
     def _price(self, one: OfferedDocument, terms: DocumentTerms) -> dict[str, ReadPrice]:
         """Price a read of the whole document by reference, on the tariff of now; empty where reads are free."""
         tariff = self._tariffs.at(int(time.time() * 1000))
-        if tariff is None or tariff.prices(self._model) is None:
+        if tariff is None:
             return {}
-        read = DocumentTokens(
-            one.name, one.sha256, one.publisher, one.tokens, terms.id, by_reference=True, grant=one.grant
-        )
-        metered = MeteredTokens(self._model, one.tokens, one.tokens, 0, (read,))
-        priced = charge(metered, tariff, {terms.id: terms})
-        currency = priced.currency
-        return {
-            self._model: {
-                "read": money_body(priced.cost, currency),
-                "cold": money_body(priced.cold_cost, currency),
-                "saved": money_body(priced.saved, currency),
-            }
-        }
+        sold = {name: n for name, n in self._tokens(one).items() if tariff.prices(name) is not None}
+        return {name: _read_price(name, n, one, terms, tariff) for name, n in sold.items()}
+
+    def _tokens(self, one: OfferedDocument) -> dict[str, int]:
+        """Return the document's tokens by model; of a model that has not taken it up yet none."""
+        counted = {self._model: one.tokens}
+        for name, library in self._others.items():
+            known = library.find(one.ref)
+            if known is not None and known.document.etag == one.sha256:
+                counted[name] = len(known.tokenized.token_ids)
+        return counted
 
     def _verified(self, one: OfferedDocument) -> CheckedBits | None:
         last = self._notes.last_check(one.publisher, one.ref.id, one.ref.version or 0)
@@ -175,6 +192,22 @@ class Catalog:
             "pages": last.pages,
             "equal_pages": last.equal_pages,
         }
+
+
+def _read_price(
+    model: str, tokens: int, one: OfferedDocument, terms: DocumentTerms, tariff: Tariff
+) -> ReadPrice:
+    read = DocumentTokens(
+        one.name, one.sha256, one.publisher, tokens, terms.id, by_reference=True, grant=one.grant
+    )
+    metered = MeteredTokens(model, tokens, tokens, 0, (read,))
+    priced = charge(metered, tariff, {terms.id: terms})
+    currency = priced.currency
+    return {
+        "read": money_body(priced.cost, currency),
+        "cold": money_body(priced.cold_cost, currency),
+        "saved": money_body(priced.saved, currency),
+    }
 
 
 def _behind(found: Sequence[OfferedDocument], after: str | None) -> int:

@@ -60,7 +60,7 @@ class LibraryOffers:
     async def to(self, caller: Caller) -> list[OfferedDocument]:
         """Return what ``caller`` may be offered; documents that change meanwhile are there or not."""
         offered: list[OfferedDocument] = []
-        for looked, id in enumerate(self._library.ids(caller)):
+        for looked, id in enumerate(await asyncio.to_thread(self._library.ids, caller)):
             offered += self._versions(self._library.versions(id, caller), caller)
             if looked % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)

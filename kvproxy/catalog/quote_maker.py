@@ -6,9 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
-from kvproxy.backends.base import LocalBackend
 from kvproxy.catalog.document_catalog import Catalog, TariffTimes
 from kvproxy.catalog.offered_terms import OfferedTerms
 from kvproxy.catalog.signed_quotes import Quotes, SignedQuote
@@ -27,19 +25,13 @@ from kvproxy.core import (
     TextPart,
 )
 from kvproxy.documents.matching import decide as decide_by_pages
-from kvproxy.errors import InvalidRequest, ModelNotFound, NotReady
+from kvproxy.errors import InvalidRequest
 from kvproxy.generations import fit_sampling
-
-
-class Composes(Protocol):
-    """The composer of the local model's prompts."""
-
-    async def compose_async(self, request: ChatRequest, caller: Caller, limit: int | None = None) -> Prompt:
-        """Return the exact tokens of a request."""
+from kvproxy.served_model import ServedModels
 
 
 class QuoteMaker:
-    """Makes the quotes of one host's local model. Generates nothing: pages are looked up as for a request.
+    """Makes the quotes of one host's served models. Generates nothing: pages are looked up as for a request.
 
     Example:
         ``quoted = await quoting.of_request(chat, caller); quoted.body["hit"]["amount"]``
@@ -48,86 +40,83 @@ class QuoteMaker:
     def __init__(
         self,
         *,
-        composer: Composes,
-        local: LocalBackend,
+        models: ServedModels,
         catalog: Catalog,
         quotes: Quotes,
         tariffs: TariffTimes,
         terms: OfferedTerms,
-        model: str,
         default_max_tokens: int | None = None,
         decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
     ) -> None:
-        """``model``: the local model's name; ``default_max_tokens``: of requests that bound no answer."""
-        self._composer = composer
-        self._local = local
+        """``default_max_tokens``: of requests that bound no answer."""
+        self._models = models
         self._catalog = catalog
         self._quotes = quotes
         self._tariffs = tariffs
         self._terms = terms
-        self._model = model
         self._default_max_tokens = default_max_tokens
         self._decide = decide
 
     async def of_request(self, request: ChatRequest, caller: Caller) -> SignedQuote:
         """Quote a chat request. Raises as its composing does, ModelNotFound for an upstream's model, InvalidRequest
         where the model has no price."""
-        if request.model != self._model:
-            raise ModelNotFound(request.model, (self._model,))
-        return await self._signed(await self._ordered(request, caller), caller)
+        return await self._signed(request.model, await self._ordered(request, caller), caller)
 
     async def of_document(
-        self, ref: DocumentRef, caller: Caller, max_tokens: int | None = None
+        self, ref: DocumentRef, caller: Caller, max_tokens: int | None = None, model: str | None = None
     ) -> SignedQuote:
-        """Quote a read of a document by reference, with an empty question. Raises as :meth:`of_request`.
+        """Quote a read of a document by reference, with an empty question, by ``model`` or the primary one. Raises as
+        :meth:`of_request`.
 
         Example:
             ``await quoting.of_document(DocumentRef("handbook"), caller, max_tokens=200)``
         """
-        request = _reading(self._model, ref, max_tokens)
-        return await self._signed(await self._ordered(request, caller), caller)
+        request = _reading(self._named(model), ref, max_tokens)
+        return await self.of_request(request, caller)
 
-    async def of_text(self, sha256: str, caller: Caller, max_tokens: int | None = None) -> SignedQuote:
-        """Quote a read by a reader who sends the text of this hash. Raises DocumentNotFound, and as
-        :meth:`of_request`.
+    async def of_text(
+        self, sha256: str, caller: Caller, max_tokens: int | None = None, model: str | None = None
+    ) -> SignedQuote:
+        """Quote a read by a reader who sends the text of this hash, by the primary model where ``model`` names none.
+        Raises DocumentNotFound, and as :meth:`of_request`.
 
         Example:
             ``await quoting.of_text(digest, caller, max_tokens=200)``
         """
         offered = await self._catalog.find(caller, sha256=sha256)
         ref = DocumentRef(offered.ref.id, offered.ref.version)
-        found = await self._ordered(_reading(self._model, ref, max_tokens), caller)
+        request = _reading(self._named(model), ref, max_tokens)
+        found = await self._ordered(request, caller)
         spans = tuple(replace(span, by_reference=False) for span in found.documents)
-        return await self._signed(replace(found, documents=spans), caller)
+        return await self._signed(request.model, replace(found, documents=spans), caller)
+
+    def _named(self, model: str | None) -> str:
+        return model or self._models.primary.name
 
     async def _ordered(self, request: ChatRequest, caller: Caller) -> OrderedPrompt:
         """Compose a request as it would be served, and look its pages up. They are held for a moment only."""
-        info = self._local.info
-        if (reason := self._local.ready()) is not None:
-            raise NotReady(f"The model `{self._model}` is not ready: {reason}.")
-        prompt = await self._composer.compose_async(request, caller, info.max_context)
+        model = self._models.named(request.model)
+        backend = model.ready()
+        info = backend.info
+        prompt = await model.compose(request, caller)
         tokens = len(prompt.token_ids)
         sampling = fit_sampling(prompt, request.sampling, info, self._default_max_tokens)
         reading = caller.salted(request.cache).reading(span.scope for span in prompt.documents)
-        with self._local.hold(prompt, reading) as lookup:
+        with backend.hold(prompt, model.looking(reading, request.cache)) as lookup:
             decision = self._decide(prompt, lookup)
         most_new = sampling.max_tokens or max(1, info.room(tokens))
         return OrderedPrompt(tokens, most_new, prompt.documents, request.n, lambda: decision)
 
-    async def _signed(self, prompt: OrderedPrompt, caller: Caller) -> SignedQuote:
+    async def _signed(self, model: str, prompt: OrderedPrompt, caller: Caller) -> SignedQuote:
         now_ms = int(time.time() * 1000)
         tariff = self._tariffs.at(now_ms)
-        if tariff is None or tariff.prices(self._model) is None:
-            raise InvalidRequest(
-                f"`{self._model}` has no price here: its requests are free and need no quote."
-            )
+        if tariff is None or tariff.prices(model) is None:
+            raise InvalidRequest(f"`{model}` has no price here: its requests are free and need no quote.")
         spans = {span.document: span for span in prompt.documents}
         terms = await asyncio.to_thread(
             lambda: {document: self._terms.of_span(span) for document, span in spans.items()}
         )
-        priced = price_order(
-            Order("", caller, self._model, (prompt,)), tariff, lambda span: terms[span.document]
-        )
+        priced = price_order(Order("", caller, model, (prompt,)), tariff, lambda span: terms[span.document])
         return self._quotes.make(quote_basis(priced, tariff), caller, now_ms)
 
 

@@ -22,7 +22,7 @@ class ChargingHouse(Protocol):
     """The charging that opened it."""
 
     rates: PrefillRates
-    fingerprint: str
+    fingerprints: dict[str, str]
     clock_ms: Callable[[], int]
     receipt_of: Callable[[Booking], tuple[str, ...]] | None
     paid: Callable[[Booking], None] | None
@@ -105,7 +105,7 @@ class MarketCharge:
             metered=metered,
             charge=charged,
             seconds_saved_us=house.rates.saved_us(order.model, metered.cached_tokens),
-            fingerprint=house.fingerprint,
+            fingerprint=house.fingerprints.get(order.model, ""),
             settled_by=self._authorisation.payment if covered and self._authorisation is not None else None,
             outcome=outcome,
         )

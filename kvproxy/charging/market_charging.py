@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ class MarketCharging:
     """Implements ``Charging``. Event loop only; ``close`` waits for what settlements began.
 
     Example:
-        ``MarketCharging(ledger, tariffs, terms, MarketDesks(grants=grants), fingerprint="sha256:…")``
+        ``MarketCharging(ledger, tariffs, terms, MarketDesks(grants=grants), fingerprints={"qwen": "sha256:…"})``
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class MarketCharging:
         terms: TermsLookup,
         desks: MarketDesks = MarketDesks(),
         *,
-        fingerprint: str = "",
+        fingerprints: Mapping[str, str] | None = None,
         clock_ms: Callable[[], int] = unix_ms,
     ) -> None:
-        """``fingerprint``: the engine's, in every booking.
+        """``fingerprints``: by the names of the models whose KV is managed here, for their bookings.
 
         Example: ``MarketCharging(ledger, tariffs, terms)``
         """
         self.ledger = ledger
-        self.fingerprint = fingerprint
+        self.fingerprints = dict(fingerprints or {})
         self.clock_ms = clock_ms
         self.rates = PrefillRates()
         self.receipt_of = desks.receipt_of

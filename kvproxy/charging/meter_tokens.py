@@ -44,6 +44,24 @@ def meter_upstream(model: str, usage: Usage) -> MeteredTokens:
     return meter_prompt(model, (), usage, {})
 
 
+def possible_usage(usage: Usage, prompt_tokens: int, most_new: int | None = None) -> Usage:
+    """Return the usage of an answer within what was sent: a fleet's replica counts on another machine.
+
+    ``most_new``: tokens that all answers may have; None: any number.
+
+    Example: ``possible_usage(Usage(1003, 20, 10**6), 1003).cached_tokens == 1003``
+    """
+    prompt = min(max(usage.prompt_tokens, 0), prompt_tokens)
+    cached, generated = min(max(usage.cached_tokens, 0), prompt), max(usage.completion_tokens, 0)
+    return replace(
+        usage,
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        completion_tokens=generated if most_new is None else min(generated, most_new),
+        cache_write_tokens=min(max(usage.cache_write_tokens, 0), prompt - cached),
+    )
+
+
 def sum_metered(model: str, metered: Iterable[MeteredTokens]) -> MeteredTokens:
     """Return the tokens of several prompts of one request together.
 

@@ -17,7 +17,7 @@ from kvproxy.charging.charge_requests import (
     OrderedPrompt,
     Settled,
 )
-from kvproxy.charging.meter_tokens import meter_prompt, meter_upstream, sum_metered
+from kvproxy.charging.meter_tokens import meter_prompt, meter_upstream, possible_usage, sum_metered
 from kvproxy.core import Caller, Charge, DocumentRef, MeteredTokens, Prompt, Span
 from kvproxy.core.prefill_progress import PrefillProgress
 from kvproxy.events import Started, Usage
@@ -39,30 +39,71 @@ class BillLine:
     """True where an upstream answers: its own report counts, and no document's pages are used."""
     cached: int | None = None
     """Known once the answer has begun."""
+    confirmed: bool = True
+    """False where ``cached``, and the cached positions of ``progress``, are what a fleet's proxy expects: no document's
+    read is booked by them."""
+    most_new: int | None = None
+    """Tokens that all answers may have together; None: unknown."""
     generated: Callable[[], int] = int
     """Returns the tokens generated so far, of all choices."""
+    reported: Callable[[], int | None] = lambda: None
+    """Returns the cached tokens that a fleet's replica has reported with the first choice; None before."""
     usage: Usage | None = None
     """That of all choices, once they have ended."""
 
-    def begin(self, started: Started, generated: Callable[[], int]) -> None:
-        """Note that the prompt is computed and that every choice has its first token."""
+    def begin(
+        self,
+        started: Started,
+        generated: Callable[[], int],
+        reported: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Note that the prompt is computed and that every choice has its first token.
+
+        Example: ``line.begin(started, lambda: meter.generated, lambda: meter.reported)``
+        """
         self.upstream = started.parsed
         self.cached = started.cached_tokens
+        self.confirmed = started.confirmed
         self.generated = generated
+        self.reported = reported
+
+    def end(self, usage: Usage) -> Usage:
+        """Note the usage of all choices, which have ended, within what was sent; return it."""
+        self.usage = usage if self.upstream else self._possible(usage)
+        return self.usage
 
     def metered(self, model: str, terms: Mapping[DocumentRef, str]) -> MeteredTokens:
         """Return what was computed so far: nothing before the first position."""
-        usage = self.usage or self._so_far()
+        usage = self.used()
         if self.upstream:
             return meter_upstream(model, usage)
         return meter_prompt(model, self.spans, usage, terms)
 
+    def used(self) -> Usage:
+        """Return the usage of all choices, as far as they have come."""
+        return self.usage or self._so_far()
+
     def _so_far(self) -> Usage:
-        if self.cached is not None:
-            return Usage(self.prompt_tokens, self.generated(), self.cached)
-        cached, reached = self.progress.cached, min(self.progress.reached, self.prompt_tokens)
-        # Pages that were found and behind which nothing was computed yet have cost nothing.
-        return Usage(reached, 0, cached) if reached > cached else Usage(0, 0, 0)
+        if self.cached is None:
+            cached, reached = self.progress.cached, min(self.progress.reached, self.prompt_tokens)
+            if (
+                reached <= cached
+            ):  # pages that were found, and behind which nothing was computed, cost nothing
+                return Usage(0, 0, 0)
+            usage = Usage(reached, 0, cached)
+        else:
+            usage = Usage(self.prompt_tokens, self.generated(), self.cached)
+        if self.confirmed:
+            return usage
+        if (told := self.reported()) is not None:
+            return self._possible(replace(usage, cached_tokens=told))
+        # The replica has not told yet what it took from its cache. The reader pays neither the full price for positions
+        # that may have been cached, nor their publisher for a read that nobody has reported.
+        expected = min(max(usage.cached_tokens, 0), usage.prompt_tokens)
+        return Usage(usage.prompt_tokens - expected, usage.completion_tokens, 0)
+
+    def _possible(self, usage: Usage) -> Usage:
+        return possible_usage(usage, self.prompt_tokens, self.most_new)
 
 
 class Bill:
@@ -96,11 +137,18 @@ class Bill:
         self._composed: dict[str, Prompt] = {}
         self.settled: Settled | None = None
         """Set once it is closed by a booking."""
+        self.metered: MeteredTokens | None = None
+        """Set once it is closed; None for a request that failed or was refused."""
 
     @property
     def preview(self) -> ChargePreview | None:
         """The amounts known before the work; None where nothing is priced."""
         return self._charge.preview
+
+    @property
+    def lines(self) -> Sequence[BillLine]:
+        """The lines that were begun, one for each prompt."""
+        return self._lines
 
     async def open(self, model: str, prompts: Sequence[OrderedPrompt]) -> None:
         """Hold the most that the request may cost; nothing where that was done already. Raises as ``Charging.open``.
@@ -131,9 +179,21 @@ class Bill:
         """Return the prompt of a part, which is not kept any longer; None where it was not composed yet."""
         return self._composed.pop(id, None)
 
-    def line(self, prompt_tokens: int, spans: tuple[Span, ...] = (), *, upstream: bool = False) -> BillLine:
-        """Begin a line for one prompt. Example: ``line = bill.line(3800, prompt.documents)``."""
-        line = BillLine(prompt_tokens, spans, upstream=upstream)
+    def line(
+        self,
+        prompt_tokens: int,
+        spans: tuple[Span, ...] = (),
+        *,
+        upstream: bool = False,
+        confirmed: bool = True,
+        most_new: int | None = None,
+    ) -> BillLine:
+        """Begin a line for one prompt. ``confirmed``: False where only the final usage tells cached tokens.
+        ``most_new``: tokens that all of its answers may have.
+
+        Example: ``line = bill.line(3800, prompt.documents)``
+        """
+        line = BillLine(prompt_tokens, spans, upstream=upstream, confirmed=confirmed, most_new=most_new)
         self._lines.append(line)
         return line
 
@@ -179,7 +239,7 @@ class Bill:
         return sum_metered(self._model, (line.metered(self._model, terms) for line in self._lines))
 
     def _close(self, outcome: BillOutcome, metered: MeteredTokens | None, charge: Charge | None) -> None:
-        count, self._count = self._count, None
+        count, self._count, self.metered = self._count, None, metered
         if count is not None:
             count(outcome, metered, charge)
 

@@ -33,7 +33,7 @@ def configured_accounts(config: Path | None, store: Path | None) -> Iterator[tup
 
     settings = read_config(config, store__path=store)
     secret = open_secret(settings.store.path)
-    with Database.open(settings.database.url, settings.store.path) as database:
+    with Database.open(settings.database.address, settings.store.path) as database:
         migrate(database)
         accounts = Accounts(database, secret, default_credit_nano=settings.billing.credit_nano)
         accounts.adopt(static_tenants((key.name, key.key) for key in settings.server.api_keys))

@@ -19,10 +19,12 @@ from kvproxy.cli.options import (
     HERE,
     ConfigFile,
     Dtype,
+    Fleet,
     Key,
     Model,
     StoreFolder,
     Url,
+    fleet_of,
     read_config,
     write_whole,
 )
@@ -30,6 +32,7 @@ from kvproxy.cli.publish_command import publishing
 from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
 from kvproxy.cli.terms_command import pricing
+from kvproxy.cli.top_command import figures
 from kvproxy.cli.upkeep_commands import add_upkeep_commands
 from kvproxy.cli.version_commands import versions
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
@@ -64,6 +67,7 @@ add_market_commands(app)
 add_upkeep_commands(app)
 app.add_typer(publishing)
 app.add_typer(seeing)
+app.add_typer(figures)
 docs.add_typer(pricing)
 docs.add_typer(document_files)
 docs.add_typer(residency)
@@ -98,6 +102,7 @@ def serve(
         float | None,
         typer.Option(min=0, max=1, help="Share of hits to check in idle time.  [0]", show_default=False),
     ] = None,
+    fleet: Fleet = None,
     announce_file: Annotated[
         Path | None, typer.Option(help="Write the base URL here once requests are served.")
     ] = None,
@@ -105,23 +110,24 @@ def serve(
     """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done."""
     settings = read_config(
         config,
-        model__path=model,
+        model__path=None if fleet else model,
+        fleets=fleet_of(fleet, model, dtype=dtype, audit=audit),
         server__host=host,
         server__port=port,
         store__path=store,
         model__dtype=dtype,
-        engine__audit=audit,
+        engine__audit=None if fleet else audit,
     )
     from kvproxy.serve import run_server
     from kvproxy.terminal.progress import Progress
 
     def announce(bound_host: str, bound_port: int) -> None:
         url = _base_url(bound_host, bound_port)
-        typer.echo(f"serving {settings.model.served_name} at {url}/v1", err=True)
+        typer.echo(f"serving {', '.join(settings.served_names)} at {url}/v1", err=True)
         if announce_file is not None:
             write_whole(announce_file, url + "\n")
 
-    with Progress(f"preparing {settings.model.path}", unit="tensors") as progress:
+    with Progress(f"preparing {settings.served_names[0]}", unit="tensors") as progress:
         raise typer.Exit(run_server(settings, announce=announce, progress=progress))
 
 
@@ -215,13 +221,19 @@ def verify(
     tokens: Annotated[
         int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")
     ] = GREEDY_TOKENS,
+    model: Annotated[
+        str | None, typer.Option(help="The served model, e.g. a fleet's name. Default: the first one.")
+    ] = None,
     url: Url = HERE,
     api_key: Key = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Compare hits with a prefill from scratch, every position, cut at every page.
 
-    Status 0: all equal to the bit; 1: something differs; 3: something could not be compared.
+    Of a fleet, two answers of one replica are compared, and their agreement is told: greedy tokens and logprobs.
+
+    Status 0: all equal to the bit, or of a fleet all greedy tokens the same; 1: something differs; 3: something could
+    not be compared.
     """
     if every == bool(documents):
         raise typer.BadParameter("name documents, or give --all")
@@ -236,7 +248,7 @@ def verify(
                 documents = [f"{d['id']}@{d['version']}" for d in client.documents()]
             for document in documents or ():
                 with Progress(f"verify {document}") as progress:
-                    rows += client.verify(document, tokens=tokens, progress=progress)["data"]
+                    rows += client.verify(document, tokens=tokens, model=model, progress=progress)["data"]
     except KVProxyError as e:
         typer.echo(f"kvproxy: {e.message}", err=True)
         failed = True
@@ -245,9 +257,16 @@ def verify(
         typer.echo(json.dumps(rows, indent=2))
     elif rows or not failed:
         print_verifications(rows)
-    differs = any(not row["exact"] and not row["note"] for row in rows)
-    missing = failed or any(row["note"] for row in rows)
-    raise typer.Exit(1 if differs else NOT_COMPARED if missing else 0)
+    raise typer.Exit(_verified(rows, failed=failed))
+
+
+def _verified(rows: list[dict[str, Any]], *, failed: bool) -> int:
+    """Return the status of a verification."""
+    from kvproxy.terminal.tables import agreed
+
+    if any(not (row["exact"] or agreed(row)) and not row["note"] for row in rows):
+        return 1
+    return NOT_COMPARED if failed or any(row["note"] for row in rows) else 0
 
 
 @app.command()
@@ -267,7 +286,7 @@ def doctor(config: ConfigFile = None, model: Model = None, store: StoreFolder = 
         ]
     else:
         where = str(config) if config is not None else "defaults"
-        with Progress(f"preparing {settings.model.path}", unit="tensors") as progress:
+        with Progress(f"preparing {settings.served_names[0]}", unit="tensors") as progress:
             findings = [Finding("ok", "config", where), *examine(settings, default_cache_dir(), progress)]
     print_findings(findings)
     raise typer.Exit(1 if any(f.level == "fail" for f in findings) else 0)

@@ -22,7 +22,8 @@ from rich.table import Table
 
 from kvproxy.cli.demo_proxy import DemoProxy
 from kvproxy.client import Client
-from kvproxy.errors import KVProxyError, SetupError
+from kvproxy.errors import KVProxyError
+from kvproxy.example_documents import EXAMPLES, example_text
 from kvproxy.terminal.progress import Progress
 from kvproxy.terminal.tables import console
 
@@ -32,37 +33,6 @@ if TYPE_CHECKING:
 
 MODEL = "smollm2-135m"
 MAX_TOKENS = 48
-
-
-@dataclass(frozen=True, slots=True)
-class DemoDocument:
-    """A document of the demo, and the questions about it."""
-
-    id: str
-    file: str
-    questions: tuple[str, ...]
-
-
-DOCUMENTS = (
-    DemoDocument(
-        "apache-2.0",
-        "apache-2.0.txt",
-        (
-            "What does this license say about patents? Answer in one sentence.",
-            "Who may use the trademarks of the Licensor?",
-            "What must be kept when the work is redistributed?",
-        ),
-    ),
-    DemoDocument(
-        "gpl-3",
-        "gpl-3.txt",
-        (
-            "What is the purpose of this license? Answer in one sentence.",
-            "Is there any warranty for the program?",
-            "What does the word 'propagate' mean here?",
-        ),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +78,7 @@ def run_demo(command: Sequence[str] | None = None, prepare: Callable[[], None] |
     ``command`` starts a proxy when ``serve --config FILE --announce-file FILE`` is appended.
     """
     command = command or (sys.executable, "-m", "kvproxy")
-    texts = {d.id: example_text(d.file) for d in DOCUMENTS}
+    texts = {d.id: example_text(d.file) for d in EXAMPLES}
     (prepare or _prepare_model)()
     try:
         with _sigterm_unwinds(), tempfile.TemporaryDirectory(prefix="kvproxy-demo-") as folder:
@@ -120,7 +90,7 @@ def run_demo(command: Sequence[str] | None = None, prepare: Callable[[], None] |
 
 def _run(command: Sequence[str], folder: Path, texts: dict[str, str]) -> int:
     # A fresh tenant for every question, so that nobody profits from an earlier one except by what is public.
-    questions = sum(len(d.questions) for d in DOCUMENTS)
+    questions = sum(len(d.questions) for d in EXAMPLES)
     keys = [secrets.token_hex(16) for _ in range(2 * questions + 3)]
     config = _write_config(folder, keys)
     publisher, stranger, *readers = keys
@@ -130,21 +100,21 @@ def _run(command: Sequence[str], folder: Path, texts: dict[str, str]) -> int:
         client = _openai(proxy.url, stranger)
         _ask(client, stranger, None, "Say hello.")  # what a first miss imports is not a prefill
         cold = {}
-        for document in DOCUMENTS:
+        for document in EXAMPLES:
             for question in document.questions:
                 _say(f"cold: {document.id}, {question}")
                 cold[question] = _ask(client, next(reader), texts[document.id], question)
-        for document in DOCUMENTS:
+        for document in EXAMPLES:
             _publish(proxy.url, publisher, document.id, texts[document.id])
         rows = []
-        for document in DOCUMENTS:
+        for document in EXAMPLES:
             for question in document.questions:
                 warm = _ask(client, next(reader), texts[document.id], question)
                 rows.append(DemoRow(document.id, question, cold[question], warm))
         _print_rows(rows)
         _say("restarting the proxy")
         proxy.restart()
-        last = DOCUMENTS[-1]
+        last = EXAMPLES[-1]
         client = _openai(proxy.url, stranger)
         again = _ask(client, next(reader), texts[last.id], last.questions[0])
     rows.append(DemoRow(last.id, last.questions[0], cold[last.questions[0]], again))
@@ -266,15 +236,6 @@ def _print_rows(rows: Sequence[DemoRow]) -> None:
 
 def _say(line: str) -> None:
     console().print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def example_text(file: str) -> str:
-    """Read an example document from the wheel, or from the checkout that this file stands in."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "examples", package.parent / "examples" / "documents"):
-        if (folder / file).is_file():
-            return (folder / file).read_text(encoding="utf-8")
-    raise SetupError(f"the demo's document {file} is missing from this installation; install kvproxy again")
 
 
 def _prepare_model() -> None:

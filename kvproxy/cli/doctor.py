@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
+from kvproxy.cli.address_findings import fleet_findings, hub_fault, hub_finding, upstream_finding
 from kvproxy.cli.kernel_findings import are_usable, isa_finding, kernels_finding, read_kernels
 from kvproxy.cli.store_findings import store_findings
 from kvproxy.config import Config
@@ -32,7 +32,6 @@ TESTED_TORCH = "2.13.0"
 """The version in constraints.txt: a test holds the two together."""
 
 _DTYPE_BYTES = {"bfloat16": 2, "float32": 4}
-_CONNECT_S = 3.0
 
 
 def examine(
@@ -42,6 +41,22 @@ def examine(
 
     Example: ``list(examine(Config(), default_cache_dir()))``
     """
+    if config.serves_local:
+        yield from _engine_findings(config, cache_dir, progress)
+    yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
+    yield from store_findings(config.store.path)
+    yield port_finding(config.server.host, config.server.port)
+    yield access_finding(config.server.host, keys=len(config.server.api_keys))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for found in pool.map(lambda fleet: list(fleet_findings(fleet, cache_dir)), config.fleets):
+            yield from found
+        yield from pool.map(lambda u: upstream_finding(u.name, u.params), config.upstreams)
+
+
+def _engine_findings(
+    config: Config, cache_dir: Path, progress: Callable[[int, int], None] | None
+) -> Iterator[Finding]:
+    """Of a model that this process computes: fleets have no engine here, and import no torch."""
     from kvproxy.engine.models.host import read_host
     from kvproxy.engine.models.kernel_settings import kernel_variables
 
@@ -52,12 +67,6 @@ def examine(
         yield kernels_finding(kernels)
     yield settings_finding(kernel_variables())
     yield from _model_findings(config, cache_dir, progress)
-    yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
-    yield from store_findings(config.store.path)
-    yield port_finding(config.server.host, config.server.port)
-    yield access_finding(config.server.host, keys=len(config.server.api_keys))
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        yield from pool.map(lambda u: upstream_finding(u.name, u.params), config.upstreams)
 
 
 def torch_finding(host: Host) -> Finding:
@@ -100,7 +109,7 @@ def _model_findings(
         yield Finding("fail", "model", e.message, "give another --model, or do what the sentence says")
         return
     if folder is None:
-        yield hub_finding(config.model.path, _reachable(*_hub_address()))
+        yield hub_finding(config.model.path, hub_fault())
         return
     yield Finding("ok", "model", f"{folder.name} in {folder.path}")
     checks: dict[str, Callable[[Config, Path], Finding]] = {
@@ -114,19 +123,6 @@ def _model_findings(
             yield examine_folder(config, folder.path)
         except KVProxyError as e:
             yield Finding("fail", check, e.message, "give another --model")
-
-
-def hub_finding(model: str, fault: str | None) -> Finding:
-    """Report whether the model's files are here, or can be fetched."""
-    if fault is None:
-        return Finding("warn", "model", f"{model} is not on this machine", "the first start downloads it")
-    advice = "set HF_HOME to a cache that has it, give a folder's path, or use --model smollm2-135m"
-    return Finding("fail", "model", f"{model} is not here and the hub is not reachable: {fault}", advice)
-
-
-def _hub_address() -> tuple[str, int]:
-    url = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
-    return url.hostname or "huggingface.co", url.port or 443
 
 
 def _architecture(_: Config, folder: Path) -> Finding:
@@ -262,31 +258,6 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]").split("%")[0]).is_loopback
     except ValueError:
         return False
-
-
-def upstream_finding(name: str, params: dict[str, Any]) -> Finding:
-    """Report whether an upstream answers."""
-    check = f"upstream {name}"
-    base = params.get("api_base") or params.get("base_url")
-    if not base:
-        return Finding("ok", check, f"{params['model']}: its provider's own address, not tried")
-    url = urlsplit(str(base))
-    if not url.hostname:
-        return Finding("fail", check, f"api_base {base} is no URL", "write it like http://host:8000/v1")
-    address = url.hostname, url.port or (443 if url.scheme == "https" else 80)
-    fault = _reachable(*address)
-    if fault is None:
-        return Finding("ok", check, f"{address[0]}:{address[1]} accepts connections")
-    return Finding("fail", check, f"{address[0]}:{address[1]}: {fault}", "start it, or correct its api_base")
-
-
-def _reachable(host: str, port: int) -> str | None:
-    """None when a connection is accepted, else the reason."""
-    try:
-        socket.create_connection((host, port), timeout=_CONNECT_S).close()
-    except OSError as e:
-        return str(e.strerror or e)
-    return None
 
 
 def _size(size: int) -> str:

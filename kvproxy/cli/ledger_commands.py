@@ -54,7 +54,7 @@ def _database(config: Path | None, store: Path | None) -> Iterator[tuple[Config,
     from kvproxy.database.migrate import migrate
 
     settings = read_config(config, store__path=store)
-    with Database.open(settings.database.url, settings.store.path) as database:
+    with Database.open(settings.database.address, settings.store.path) as database:
         migrate(database)
         yield settings, database
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from kvproxy.cli.catalog_commands import catalog, quote
-from kvproxy.cli.database_commands import config_group, migrate_database
+from kvproxy.cli.config_command import config_group
+from kvproxy.cli.database_commands import migrate_database
 from kvproxy.cli.economics_command import economics
 from kvproxy.cli.grants_commands import grants
 from kvproxy.cli.keys_commands import keys

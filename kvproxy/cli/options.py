@@ -24,6 +24,14 @@ BenchModel = Annotated[
     typer.Option("--model", help="A folder, smollm2-135m, a hub name, shape:qwen3-0.6b or shape:qwen3-4b."),
 ]
 Dtype = Annotated[str | None, typer.Option(help="bfloat16 or float32.")]
+Fleet = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A running replica of vLLM, as http://host:8000; once for each. --model then names the tokenizer, and no "
+        "weights are loaded.",
+        show_default=False,
+    ),
+]
 Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
 Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
 
@@ -39,6 +47,29 @@ def read_config(path: Path | None, **given: Any) -> Config:
 
     overrides = {name.replace("__", "."): value for name, value in given.items() if value is not None}
     return load_config(path, overrides)
+
+
+def fleet_of(
+    replicas: list[str] | None, model: str | None, *, dtype: str | None = None, audit: float | None = None
+) -> list[dict[str, Any]] | None:
+    """Return the ``fleets`` of a configuration for ``--fleet URL … --model NAME --audit RATE``: one, named as its model
+    would be here; None without ``--fleet``. Raises SetupError without a model, or with what only an engine here has.
+
+    Example: ``fleet_of(["http://gpu-1:8000"], "Qwen/Qwen3-8B")``
+    """
+    if not replicas:
+        return None
+    if model is None:
+        raise SetupError(
+            "--fleet needs --model: a folder or hub name with the tokenizer that its replicas have"
+        )
+    if dtype is not None:
+        raise SetupError(
+            "--dtype is an engine's of this process, and --fleet has none: replicas have their own"
+        )
+    name = model.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gguf")
+    audited = {} if audit is None else {"audit": audit}
+    return [{"name": name, "model": model, "replicas": replicas, **audited}]
 
 
 def read_sizes(text: str) -> tuple[int, ...]:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.cli.options import read_text
 from kvproxy.errors import SetupError
+from kvproxy.receipts.statement_file import StatementFile, parse_statement, receipts_in
 
 WELL_KNOWN = "/.well-known/kvproxy.json"
-
-
-@dataclass(frozen=True, slots=True)
-class StatementFile:
-    """A statement with the receipts and the checkpoint that came with it."""
-
-    jws: str
-    receipts: tuple[str, ...]
-    checkpoint: str | None
 
 
 def read_jwks(source: str) -> dict[str, Any]:
@@ -39,7 +29,7 @@ def read_receipts(file: str) -> list[str]:
     """Return the receipts in a file, ``-`` for stdin: compact JWS, one a line, or JSON that holds them."""
     text = read_text(file)
     try:
-        found = list(_receipts_in(json.loads(text)))
+        found = list(receipts_in(json.loads(text)))
     except ValueError:
         found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
@@ -49,28 +39,10 @@ def read_receipts(file: str) -> list[str]:
 
 def read_statement(file: str) -> StatementFile:
     """Return the statement in a file that `kvproxy statement fetch` wrote, or in one that is its JWS."""
-    text = read_text(file)
-    if not text.lstrip().startswith("{"):
-        return StatementFile(text.strip(), (), None)
-    told = _parsed(text, file)
-    if not isinstance(told, dict) or not isinstance(told.get("jws"), str):
-        raise SetupError(f"{file} holds no statement: write one with `kvproxy statement fetch`")
-    return StatementFile(told["jws"], tuple(_receipts_in(told.get("receipts", []))), told.get("checkpoint"))
-
-
-def _receipts_in(value: Any) -> Iterator[str]:
-    """Yield the JWS in lists, receipts, lists of receipts, statements, and the usage of an answer."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for one in value:
-            yield from _receipts_in(one)
-    elif isinstance(value, dict):
-        for name in ("receipts", "data"):
-            if isinstance(value.get(name), list):
-                yield from _receipts_in(value[name])
-        if value.get("object") != "kv_statement" and isinstance(value.get("jws"), str):
-            yield value["jws"]
+    try:
+        return parse_statement(read_text(file))
+    except ValueError as e:
+        raise SetupError(f"{file} holds no statement: write one with `kvproxy statement fetch`") from e
 
 
 def _parsed(text: str, source: str) -> Any:

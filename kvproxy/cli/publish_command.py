@@ -170,9 +170,7 @@ def _line(result: dict[str, Any]) -> str:
     info = result["info"]
     done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
     if result["created"] and result.get("reused_tokens"):
-        done += (
-            f" ({result['computed_tokens']:,} computed, {result['reused_tokens']:,} of the version before it)"
-        )
+        done += f" ({result['computed_tokens']:,} computed, {result['reused_tokens']:,} there already)"
     how = f"{info['visibility']}, pinned" if info.get("pinned") else info["visibility"]
     names = [s["name"] for s in info.get("spellings", ())]
     spelled = f", {len(names)} spellings ({', '.join(names)})" if len(names) > 1 else ""

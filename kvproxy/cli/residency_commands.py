@@ -37,7 +37,7 @@ def pin(
 
     with Client(url, api_key) as client:
         found = client.pin(document, partial=partial)
-    _print(found, as_json=as_json)
+    _print(found, "pinned, best effort: replicas keep it while they have room", as_json=as_json)
     raise typer.Exit(0 if found["limit"] is None else IN_PART)
 
 
@@ -47,7 +47,8 @@ def unpin(document: Document, url: Url = HERE, api_key: Key = None, as_json: Jso
     from kvproxy.client import Client
 
     with Client(url, api_key) as client:
-        _print(client.unpin(document), as_json=as_json)
+        found = client.unpin(document)
+    _print(found, "pinned no more", as_json=as_json)
 
 
 @residency.command()
@@ -67,9 +68,13 @@ def warm(document: Document, url: Url = HERE, api_key: Key = None, as_json: Json
     )
 
 
-def _print(found: dict[str, Any], *, as_json: bool) -> None:
+def _print(found: dict[str, Any], of_fleet: str, *, as_json: bool) -> None:
+    """``of_fleet``: what is done where a fleet's replicas have the KV, which counts no pages here."""
     if as_json:
         typer.echo(json.dumps(found, indent=2))
+        return
+    if not found["asked"]:
+        typer.echo(f"{found['document']}: {of_fleet}")
         return
     lines = [
         f"{found['document']}: {found['pinned']} of {found['asked']} pages pinned; "

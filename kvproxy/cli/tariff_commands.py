@@ -96,9 +96,9 @@ def open_recorded(settings: Config) -> Database | None:
 
     from kvproxy.database.database import FILE_NAME, Database
 
-    if settings.database.url is None and not (settings.store.path / FILE_NAME).exists():
+    if settings.database.address is None and not (settings.store.path / FILE_NAME).exists():
         return None
-    database = Database.open(settings.database.url, settings.store.path)
+    database = Database.open(settings.database.address, settings.store.path)
     try:
         there = inspect(database.engine).has_table("tariffs")
     except SQLAlchemyError as e:

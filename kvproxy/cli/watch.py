@@ -35,6 +35,8 @@ def _share(entry: dict[str, Any]) -> str:
     prompt, cached = entry["prompt_tokens"], entry["cached_tokens"]
     if prompt is None:
         return ""
+    if cached is None:
+        return f"? of {prompt:,}"
     return f"{cached:,} of {prompt:,} ({100 * cached // max(prompt, 1)} %)"
 
 
@@ -49,6 +51,8 @@ def _why(entry: dict[str, Any]) -> str:
     about = [str(entry[name]) for name in ("document", "reason") if entry[name]]
     cause = entry.get("cause")
     about += [f"({cause})"] if cause and cause != entry["reason"] else []
+    about += [f"+{entry['rounded_tokens']} of its last block"] if entry.get("rounded_tokens") else []
+    about += [f"on {entry['replica']}"] if entry.get("replica") else []
     return f"{status}{' '.join(about)}".rstrip()
 
 

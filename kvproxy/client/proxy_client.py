@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 from kvproxy.client.document_path import document_path
+from kvproxy.client.figure_calls import FigureCalls
 from kvproxy.client.file_calls import FileCalls
 from kvproxy.client.market_calls import MarketCalls
 from kvproxy.client.question_calls import QuestionCalls
@@ -27,7 +28,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
 
-class Client(MarketCalls, QuestionCalls, RequestCalls, ResidencyCalls, VersionCalls, FileCalls):
+class Client(FigureCalls, MarketCalls, QuestionCalls, RequestCalls, ResidencyCalls, VersionCalls, FileCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -134,8 +135,8 @@ class Client(MarketCalls, QuestionCalls, RequestCalls, ResidencyCalls, VersionCa
         Its fields: ``id``, ``version``, ``current``, ``etag`` (sha256 of the text), ``visibility``, ``characters``,
         ``tokens``, ``created`` (Unix seconds), ``framings`` with their ``resident_tokens``, ``quarantined``,
         ``pinned``, ``origin``, ``reads``, ``saved_tokens``, ``last_read``, ``expires``, ``aliases``,
-        ``spellings``; and ``text`` where that is
-        asked for.
+        ``spellings``; ``text`` where that is asked for; and ``models`` where more than one model is served here, with
+        the ``framings`` under each further one. A framing's ``replicas`` are those of a fleet that hold some of it.
         Example: ``client.document("handbook", text=True)["text"]``.
         """
         return self._json("GET", document_path(ref), params={"text": "true"} if text else None)
@@ -148,15 +149,22 @@ class Client(MarketCalls, QuestionCalls, RequestCalls, ResidencyCalls, VersionCa
         self._json("DELETE", document_path(ref))
 
     def verify(
-        self, ref: str, *, tokens: int | None = None, progress: Progress | None = None
+        self,
+        ref: str,
+        *,
+        tokens: int | None = None,
+        model: str | None = None,
+        progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Compare hits on a document with a prefill from scratch, to the bit.
+        """Compare hits on a document with a prefill from scratch, to the bit; of a fleet, see how far answers agree.
 
         Takes as long as a few cold prefills. ``tokens`` of the greedy answers are compared (24 by default);
-        ``progress(done, total)`` counts computed tokens. Returns ``exact``, and ``data`` with one entry for each
-        framing and spelling. Example: ``client.verify("handbook")["exact"]``.
+        ``model`` names the served model, the first one by default. ``progress(done, total)`` counts computed tokens.
+        Returns ``exact``, ``agrees`` (of a fleet, which is never exact; else None), and ``data`` with one entry for
+        each framing and spelling. Example: ``client.verify("handbook")["exact"]``.
         """
         query = {} if tokens is None else {"tokens": str(tokens)}
+        query |= {} if model is None else {"model": model}
         result = self._streamed(document_path(ref) + "/verify", None, query, progress)
         if result is None:
             raise RequestFailed("the proxy ended the verification without a result; look at its log")

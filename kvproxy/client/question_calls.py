@@ -44,12 +44,15 @@ class QuestionCalls(ABC):
         model: str | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
+        reuse: bool = True,
     ) -> DocumentAnswer:
         """Ask a model about published documents, which are named and not sent.
 
         The documents stand at the head of the system message in the order given, then ``instructions``: the same
         documents in the same order are a hit, whatever is asked. ``model`` defaults to the proxy's local one.
         ``max_tokens`` bounds the answer, ``temperature=0`` makes it greedy; None leaves the proxy's default.
+        ``reuse=False`` has the prompt computed from scratch, whatever is kept, at the price of a miss: it measures what
+        a hit saves.
         For streams, tools and conversations use an OpenAI client with ``base_url`` ``/v1``.
         Example: ``client.ask("Who may resign?", ["handbook@3"], max_tokens=200).cached_tokens``.
         """
@@ -59,7 +62,8 @@ class QuestionCalls(ABC):
         if instructions is not None:
             head.append({"type": "text", "text": instructions})
         system = [{"role": "system", "content": head}] if head else []
-        chosen = {"max_tokens": max_tokens, "temperature": temperature}
+        cold = None if reuse else "none"
+        chosen = {"max_tokens": max_tokens, "temperature": temperature, "kv_reuse": cold}
         body = {
             "model": model or str(self.served()["id"]),
             "messages": [*system, {"role": "user", "content": question}],

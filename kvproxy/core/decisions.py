@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kvproxy.core.miss_causes import MissCause
+from kvproxy.core.replica_choice import ReplicaChoice
 from kvproxy.core.requests import DocumentRef
 
 
@@ -22,6 +23,8 @@ class MissReason(StrEnum):
     """Kept pages failed their checksum or belong to another fingerprint."""
     QUARANTINED = "quarantined"
     """An audit found that the document's kept pages differ from a prefill; none is used until a check passes."""
+    ASKED_COLD = "asked-cold"
+    """The request asked for a prefill from scratch: ``kv_reuse: none``. Nothing was looked for."""
     ENGINE_FAILED = "engine-failed"
     """The hit path failed before the first byte; the request was retried as a miss."""
 
@@ -33,6 +36,10 @@ class Hit:
     cached_tokens: int
     document: DocumentRef | None
     """The first known document inside those positions; None when only an earlier prompt matched."""
+    cause: MissCause | None = field(default=None, compare=False)
+    """The reason that a fleet's replica has less of the document than could be; None for an engine of this process."""
+    choice: ReplicaChoice | None = field(default=None, compare=False)
+    """The replica that the prompt goes to, of a fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,9 @@ class Miss:
     document: DocumentRef | None = None
     cause: MissCause | None = field(default=None, compare=False)
     """The difference from the nearest text that the caller may know of; None until it has been compared. It explains
-    the decision and is no part of it."""
+    the decision and is no part of it. A fleet's replica gives its own with the lookup."""
+    choice: ReplicaChoice | None = field(default=None, compare=False)
+    """The replica that the prompt goes to, of a fleet."""
 
 
 Decision = Hit | Miss

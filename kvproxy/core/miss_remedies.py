@@ -84,9 +84,31 @@ REMEDIES: Mapping[MissCause, Remedy] = {
         "an audit found that the document's kept pages differ from a prefill",
         "publish it again, or run `kvproxy verify`; quarantine ends once a check passes",
     ),
+    MissCause.ASKED_COLD: Remedy(
+        "the request asked for a prefill from scratch: `kv_reuse: none`, or the header `x-kvproxy-reuse: none`",
+        "leave the field and the header out",
+    ),
     MissCause.ENGINE_FAILED: Remedy(
         "the hit failed before its first token, and was answered by a prefill",
         "look at the server's log",
+    ),
+    MissCause.NOT_ON_REPLICA: Remedy(
+        "the replica of the fleet that answered never held the prompt's beginning",
+        "nothing, where it is the first reader there; raise the fleet's copies for a document that many read",
+    ),
+    MissCause.OTHER_SALT: Remedy(
+        "the replica holds the same tokens under another cache salt: this request has one of its own, keeps nothing, "
+        "or has a private document too",
+        "ask without `cache_salt` and with retention, of private documents by themselves; publish the document as "
+        "public, where its readers may share",
+    ),
+    MissCause.ROUNDED_TO_BLOCK: Remedy(
+        "all whole blocks were there; the rest of the document, less than a block, was computed",
+        "start the replicas with a smaller --block-size, where that rest matters",
+    ),
+    MissCause.SPILLED_FOR_LOAD: Remedy(
+        "the replicas that hold the prompt's beginning had too much to do, and another one computed it",
+        "add replicas, or raise the fleet's bounded_load",
     ),
     MissCause.UNKNOWN: Remedy(
         "no cause was recognised, or the comparison was not made in time",

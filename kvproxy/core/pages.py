@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from kvproxy.core.callers import PUBLIC
+from kvproxy.core.replica_choice import ReplicaChoice
 
 PAGE_TOKENS = 256
 """Positions in one page of KV. Part of the engine fingerprint; never change it in place."""
@@ -18,6 +19,8 @@ class PagesFound:
     tokens: int
     on_disk: int
     """The part of those positions that must be loaded first."""
+    choice: ReplicaChoice | None = None
+    """The replica that the prompt goes to, of a fleet; its tokens are expected, not sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class NoPages:
 
     evicted: bool
     """True when the first page was once kept for this caller and has been evicted."""
+    choice: ReplicaChoice | None = None
+    """The replica that the prompt goes to, of a fleet, with the reason that it holds nothing."""
 
 
 PageLookup = PagesFound | NoPages

@@ -143,6 +143,8 @@ class CacheHints:
     ttl_s: int | None = None
     """The seconds that the client wants its prompt to be kept: OpenAI's ``prompt_cache_retention`` and ``ttl``,
     Anthropic's ``cache_control.ttl``."""
+    reuse: bool = True
+    """False: the client asked that this prompt is computed from scratch, and leaves nothing behind: ``kv_reuse``."""
 
 
 Placement = Literal["keep", "front"]

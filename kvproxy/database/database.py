@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from kvproxy.database.advisory_locks import AdvisoryLocks
+from kvproxy.database.announcements import Change, begin_noting
+from kvproxy.database.change_feed import ChangeFeed
+from kvproxy.database.connection_limits import limited
 from kvproxy.errors import SetupError
 
 FILE_NAME = "kvproxy.sqlite3"
@@ -30,15 +37,29 @@ class Database:
     def __init__(self, url: URL) -> None:
         """Make the pool. Nothing is connected yet; the driver is imported here, and only the URL's own."""
         self.url = url
+        self.process = uuid.uuid4().hex
+        """Names this object to the other processes of the database."""
         # Parameters stay out of errors, and so out of the log.
         if self.is_sqlite:
             self.engine: Engine = create_engine(url, connect_args={"timeout": _BUSY_S}, hide_parameters=True)
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_immediate)
         else:
+            limits = limited(url, "kvproxy")
             self.engine = create_engine(
-                url, pool_size=4, max_overflow=4, pool_pre_ping=True, hide_parameters=True
+                url,
+                connect_args=limits,
+                pool_size=4,
+                max_overflow=4,
+                pool_pre_ping=True,
+                hide_parameters=True,
             )
+        self._closed = False
+        event.listen(self.engine, "checkin", self._end_if_closed)
+        self.changes = ChangeFeed(url, self.engine, self.process)
+        """Tells of what is committed: by this object, and after ``changes.listen()`` by other processes."""
+        self.locks = None if self.is_sqlite else AdvisoryLocks(url, self.engine)
+        """Locks that the processes of the database share; None where it has none."""
 
     @classmethod
     def open(cls, url: str | None, folder: Path) -> Database:
@@ -49,6 +70,8 @@ class Database:
         """
         try:
             parsed = make_url(url) if url else URL.create("sqlite", database=str(folder / FILE_NAME))
+            if (kind := parsed.get_backend_name()) not in ("sqlite", "postgresql"):
+                raise ArgumentError(f"it is of '{kind}', and PostgreSQL alone is known")
             if (path := _file_of(parsed)) is not None:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 path.touch(mode=0o600)
@@ -67,7 +90,7 @@ class Database:
         """Return the file that :meth:`open` would open or make, None where there is none.
 
         Example:
-            ``Database.file(config.database.url, config.store.path)``
+            ``Database.file(config.database.address, config.store.path)``
         """
         try:
             return _file_of(make_url(url)) if url else folder / FILE_NAME
@@ -82,9 +105,22 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Open a transaction: committed at the end of the block, rolled back on an exception. A writer's from its
-        start, so that what it reads stays true until it commits (SQLite); on PostgreSQL lock the rows that matter."""
-        with self.engine.begin() as connection:
-            yield connection
+        start, so that what it reads stays true until it commits (SQLite); on PostgreSQL lock the rows that matter.
+        What it announces is told of after the commit, and after a commit that failed: the server may have made it, and
+        this process hears nothing of its own changes from there."""
+        noted: list[Change] = []
+        worked = False
+        try:
+            with self.engine.begin() as connection:
+                noted = begin_noting(connection, self.process)
+                yield connection
+                worked = True
+        except BaseException:
+            for change in noted if worked else ():
+                self.changes.tell(replace(change, own=False))
+            raise
+        for change in noted:
+            self.changes.tell(change)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -106,8 +142,17 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close all connections. Idempotent."""
+        """Close all connections, the feed of changes and the locks. Idempotent. A transaction that another thread has
+        open goes on, and its connection is closed at its end: ``dispose`` leaves it to a pool that nobody empties."""
+        self._closed = True
+        self.changes.close()
+        if self.locks is not None:
+            self.locks.close()
         self.engine.dispose()
+
+    def _end_if_closed(self, _connection: Any, record: ConnectionPoolEntry) -> None:
+        if self._closed:
+            record.invalidate()
 
 
 def _file_of(url: URL) -> Path | None:

@@ -101,7 +101,7 @@ class StagedPages:
         """
         for framing in self.framings:
             kept = self._kept(framing)
-            if await self.local.known(kept, self.scope) < len(framing.token_ids):
+            if await self.local.known(kept, self.scope, self.owner) < len(framing.token_ids):
                 raise Unavailable("Pages of this import are gone; try it again.", retry_after_s=5)
             sample = page_sample(len(kept.pages), share, random)
             found = await self.local.recheck(kept, self.scope, sample, progress, self.owner)
@@ -135,7 +135,7 @@ class StagedPages:
         """
         for framing in self.framings:
             await asyncio.to_thread(self._copy, framing, document)
-            await self.local.known(self._kept(framing), document.scope)
+            await self.local.known(self._kept(framing), document.scope, document.owner_scope)
 
     def _copy(self, framing: StagedFraming, document: Document) -> None:
         for index, key in enumerate(framing.keys):
@@ -151,7 +151,7 @@ class StagedPages:
     async def _close(self) -> None:
         for framing in self.framings:
             try:
-                await self.local.forget(self._kept(framing), self.scope, frozenset())
+                await self.local.forget(self._kept(framing), self.scope, frozenset(), self.owner)
             except Exception as e:  # an error of the disk or of the engine
                 logger.error("pages of an import could not be dropped; the next start drops them: %s", e)
 

@@ -24,6 +24,7 @@ from kvproxy.engine.forward.tile_model import TileModel, load_model, pick_device
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.errors import SetupError
+from kvproxy.runtime.freed_memory import return_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -153,16 +154,3 @@ def keep_freed_memory() -> None:
     mallopt(-3, 256 * 2**20)
     mallopt(-1, 512 * 2**20)
     mallopt(-8, 1)
-
-
-def return_freed_memory() -> None:
-    """Return memory that loading has freed to the system.
-
-    Otherwise the weights' plain layout, freed in pieces among the packed one, stays resident (of the Qwen3-0.6B shape
-    0.33 GB beside 1.89).
-    """
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):
-        return
-    trim(0)

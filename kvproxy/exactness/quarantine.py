@@ -40,8 +40,10 @@ class Quarantine:
         """Take the publisher's parts. ``released`` is awaited for each version that is released."""
         self._library, self._registry, self._local = parts.library, parts.registry, parts.local
         self._holdings, self._locks = parts.holdings, parts.locks
+        self._fingerprint = parts.fingerprint
         self._released = released
         self._confined_at: dict[DocumentRef, float] = {}
+        self._since: dict[DocumentRef, float] = {}
         self._writing = asyncio.Lock()
         """Orders the writes of notes: they reach the disk in the order in which they were decided."""
 
@@ -79,6 +81,7 @@ class Quarantine:
         }
         for ref, known in there.items():
             self._library.add(known)
+            self._since.setdefault(ref, time.time())
             logger.error(
                 "%s is in quarantine: its readers are prefilled until it is published again "
                 "or verified exact: %s",
@@ -91,6 +94,11 @@ class Quarantine:
     def confined_since(self, ref: DocumentRef, moment: float) -> bool:
         """Return whether its pages were dropped by :meth:`confine` after ``moment``, of ``time.perf_counter``."""
         return self._confined_at.get(ref, float("-inf")) >= moment
+
+    def since(self, ref: DocumentRef) -> float | None:
+        """Return since when a version is in quarantine, in Unix seconds; None: since before this process's start, or
+        by another process."""
+        return self._since.get(ref)
 
     async def recompute_and_release(self, ref: DocumentRef) -> float:
         """Prefill a version in quarantine again and release it, under the caller's document lock.
@@ -122,7 +130,7 @@ class Quarantine:
 
     def _lock_of(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
         known = self._library.find(ref)
-        return self._locks.of(known.document.series if known is not None else ref.name)
+        return self._locks.local(known.document.series if known is not None else ref.name)
 
     async def _confine(self, there: Mapping[DocumentRef, KnownDocument], *, spare: bool) -> None:
         """Write every note to disk before the first page is dropped: after a crash or a failed drop, no version of
@@ -139,7 +147,7 @@ class Quarantine:
                     "the quarantine of %s could not be written to disk and ends with this process: %s", ref, e
                 )
         for ref, known in there.items():
-            async with self._locks.of(known.document.series):
+            async with self._locks.local(known.document.series):
                 if self._library.find(ref) is known:  # neither deleted nor released meanwhile
                     for fault in await self._drop(ref, spare=spare):
                         logger.error(
@@ -159,7 +167,7 @@ class Quarantine:
         faults: list[Exception] = []
         for framing in holding.framings:
             try:
-                await self._local.forget(framing.kept, holding.scope, needed)
+                await self._local.forget(framing.kept, holding.scope, needed, holding.owner)
             except (
                 Exception
             ) as e:  # an error of the disk or of the engine must not keep the next framing's pages
@@ -182,13 +190,12 @@ class Quarantine:
         for prefix in known.prefixes:
             kept = await self._local.keep(prefix.token_ids, document.scope, owner=document.owner_scope)
             framings.append(KeptFraming(prefix.name, kept))
-        await run_to_completion(
-            self._replace_kept(document.ref, DocumentHolding(document.scope, tuple(framings)))
-        )
+        holding = DocumentHolding(document.scope, tuple(framings), document.owner_scope)
+        await run_to_completion(self._replace_kept(document.ref, holding))
         return framings
 
     async def _replace_kept(self, ref: DocumentRef, holding: DocumentHolding) -> None:
-        await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
+        await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings, self._fingerprint)
         self._holdings.put(ref, holding)
 
     async def _release(self, known: KnownDocument) -> None:
@@ -200,6 +207,7 @@ class Quarantine:
             if self._library.find(ref) is not known:
                 return  # its new note is written after this
             self._library.add(replace(known, quarantined=None))
+        self._since.pop(ref, None)
         logger.warning("%s is out of quarantine", ref)
         if self._released is not None:
             await self._released(ref)

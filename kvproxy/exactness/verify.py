@@ -1,4 +1,8 @@
-"""`Verifier`: compares hits on a document with prefills from scratch, under each framing that is kept."""
+"""`Verifier`: compares hits on a document with prefills from scratch, under each framing that is kept.
+
+An engine of this process is compared to the bit, and a difference puts the document in quarantine. Of a fleet the
+agreement of two answers is reported, and nothing follows from it: see docs/decisions/0022-a-fleet-is-not-exact.md.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvproxy.backends.base import Comparison, LocalBackend
+from kvproxy.backends.base import Comparison, FleetComparison, LocalBackend
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, TextPart, TextRequest
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import FramedPrefix, Framing
@@ -34,7 +38,7 @@ class Verifier:
         quarantine: Quarantine | None = None,
     ) -> None:
         """Take the document's parts. ``quarantine`` receives the versions with different pages, and releases exact
-        ones."""
+        ones; a fleet's answers neither confine nor release any."""
         self._composer = composer
         self._library = library
         self._local = local
@@ -59,31 +63,33 @@ class Verifier:
         """
         known = self._library.resolve(ref, caller)
         found = known.document.ref
-        if known.quarantined is not None and self._quarantine is not None:
-            await self._quarantine.recompute(found)
+        quarantine = None if self._local.info.fleet else self._quarantine
+        if known.quarantined is not None and quarantine is not None:
+            await quarantine.recompute(found)
         cases = list(self._cases(known))
         counted = _VerifyProgress(progress, len(cases))
         done = []
         for case in cases:
             done.append(await self._one(found, case, caller, new_tokens, counted))
-        await self._apply(found, done, was_confined=known.quarantined is not None)
+        if quarantine is not None:
+            await self._apply(quarantine, found, done, was_confined=known.quarantined is not None)
         return done
 
-    async def _apply(self, ref: DocumentRef, done: list[Verification], *, was_confined: bool) -> None:
-        if self._quarantine is None:
-            return
+    async def _apply(
+        self, quarantine: Quarantine, ref: DocumentRef, done: list[Verification], *, was_confined: bool
+    ) -> None:
         different = [v for v in done if v.first_difference is not None]
         if was_confined:
-            await self._quarantine.end_check(ref, exact=bool(done) and all(v.exact for v in done))
+            await quarantine.end_check(ref, exact=bool(done) and all(v.exact for v in done))
         elif different and self._local.info.exact:
             notes: dict[DocumentRef, str] = {}
             for v in different:
                 assert v.first_difference is not None
                 at = v.first_difference
                 note = f"under framing {v.framing} its pages differ from a prefill from position {at} on"
-                for owner in self._quarantine.owners_at(ref, v.framing, at):
+                for owner in quarantine.owners_at(ref, v.framing, at):
                     notes.setdefault(owner, note)
-            await self._quarantine.confine(notes)
+            await quarantine.confine(notes)
 
     def _cases(self, known: KnownDocument) -> Iterator[_Case]:
         """Yield the text as published under every framing, and each other spelling that has pages of its own."""
@@ -110,6 +116,8 @@ class Verifier:
             comparison = await self._local.compare(prompt, reader, min(new_tokens, room), counted.begin())
         except HitLost as e:
             return Verification(str(ref), case.name, exact=False, note=e.message)
+        if isinstance(comparison, FleetComparison):
+            return _judge_agreement(ref, case, comparison)
         return _judge(ref, case, comparison)
 
     def _request(self, ref: DocumentRef, case: _Case, caller: Caller) -> Request:
@@ -171,6 +179,28 @@ class _VerifyProgress:
             self._progress(done, total)
 
 
+def _judge_agreement(ref: DocumentRef, case: _Case, c: FleetComparison) -> Verification:
+    """Report a fleet's agreement: never exact, since a replica's blocks and logits cannot be compared."""
+    return Verification(
+        document=str(ref),
+        framing=case.name,
+        exact=False,
+        note="" if c.counts else uncounted(c),
+        cached_tokens=c.cached_tokens,
+        largest_difference=_finite(c.largest_difference),
+        greedy_tokens=c.tokens,
+        equal_greedy=c.equal_tokens,
+        agreement=c,
+    )
+
+
+def uncounted(c: FleetComparison) -> str:
+    """Return the reason that two answers say nothing about cached blocks."""
+    if c.cached_tokens == 0:
+        return "the replica read no cached block for the first answer, so that both were computed"
+    return f"the replica read {c.cold_cached_tokens} cached positions for the answer that was to be computed"
+
+
 def _judge(ref: DocumentRef, case: _Case, c: Comparison) -> Verification:
     return Verification(
         document=str(ref),
@@ -183,8 +213,12 @@ def _judge(ref: DocumentRef, case: _Case, c: Comparison) -> Verification:
         positions=c.positions,
         equal_positions=c.equal_positions,
         equal_argmax=c.equal_argmax,
-        largest_difference=c.largest_difference if math.isfinite(c.largest_difference) else None,
+        largest_difference=_finite(c.largest_difference),
         greedy_tokens=c.greedy_tokens,
         equal_greedy=c.equal_greedy,
         first_difference=c.first_difference,
     )
+
+
+def _finite(difference: float) -> float | None:
+    return difference if math.isfinite(difference) else None

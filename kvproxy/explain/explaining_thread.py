@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
@@ -23,10 +23,13 @@ WAIT_S = 0.0005
 
 
 class ExplainingThread:
-    """The thread, and the explainer that runs on it. Event loop only; use it in a ``with``."""
+    """The thread, and the explainers that run on it, one for each model. Event loop only; use it in a ``with``."""
 
-    def __init__(self, explainer: MissExplainer) -> None:
+    def __init__(self, explainer: MissExplainer, others: Mapping[str, MissExplainer] | None = None) -> None:
+        """``explainer``: of all models that ``others`` does not name. Models differ in their tokens, and so in what is
+        kept of their requests."""
         self.explainer = explainer
+        self._others = dict(others or {})
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._waiting = 0
 
@@ -46,12 +49,16 @@ class ExplainingThread:
         """
         if self._waiting >= MOST_WAITING:
             return None
-        return self._run(lambda: self.explainer.cause(asked))
+        return self._run(lambda: self._of(asked).cause(asked))
 
     def remember(self, asked: AskedPrompt, id: str) -> None:
         """Keep a served request, soon. Left out where too much waits."""
-        if self.explainer.previous is not None and self._waiting < MOST_WAITING:
-            self._run(lambda: self.explainer.remember(asked, id))
+        explainer = self._of(asked)
+        if explainer.previous is not None and self._waiting < MOST_WAITING:
+            self._run(lambda: explainer.remember(asked, id))
+
+    def _of(self, asked: AskedPrompt) -> MissExplainer:
+        return self._others.get(asked.request.model, self.explainer)
 
     def _run(self, work: Callable[[], MissCause | None]) -> asyncio.Future[MissCause | None]:
         self._waiting += 1
@@ -76,7 +83,8 @@ class ExplainedMiss:
         count: Callable[[Miss], None],
     ) -> None:
         """Begin to look. ``clock.decision`` (modified) gets the cause as soon as it is known. ``count`` is called once,
-        with the cause, after both the cause and the first token are there. No ``thread``: no cause is looked for.
+        with the cause, after both the cause and the first token are there. No ``thread``: no cause is looked for. A
+        cause that the decision has already stays.
 
         Example: ``missed = ExplainedMiss(thread, asked, clock, metrics.missed)``
         """
@@ -85,7 +93,7 @@ class ExplainedMiss:
         self._miss = clock.decision = asked.decision
         self._replied = False
         self._looking: asyncio.Future[MissCause | None] | None = None
-        if (direct := DIRECT.get(asked.decision.reason)) is not None:
+        if (direct := asked.decision.cause or DIRECT.get(asked.decision.reason)) is not None:
             self._know(direct)
         elif thread is not None:
             self._looking = thread.begin(asked)

@@ -41,6 +41,7 @@ DIRECT = {
     MissReason.NOT_RESIDENT: MissCause.EVICTED,
     MissReason.PAGES_REJECTED: MissCause.FINGERPRINT,
     MissReason.QUARANTINED: MissCause.QUARANTINED,
+    MissReason.ASKED_COLD: MissCause.ASKED_COLD,
     MissReason.ENGINE_FAILED: MissCause.ENGINE_FAILED,
 }
 """Reasons that are their own cause: nothing has to be compared."""
@@ -94,8 +95,13 @@ class MissExplainer:
 
     def remember(self, asked: AskedPrompt, id: str) -> None:
         """Keep a request that was served, for those to come. Nothing is kept of one with a text that its caller may
-        not see, nor of one that is to leave nothing behind."""
-        if self.previous is None or asked.prompt.confined or not asked.caller.retains(asked.request.cache):
+        not see, nor of one that is to leave nothing behind or has kept no page."""
+        hints = asked.request.cache
+        if (
+            self.previous is None
+            or asked.prompt.confined
+            or not (asked.caller.retains(hints) and hints.reuse)
+        ):
             return
         outline = outline_of(asked.request, self._key)
         self.previous.add(asked.caller.cache_scope, id, asked.prompt.token_ids, outline)
@@ -110,8 +116,8 @@ class MissExplainer:
         Example: ``explainer.found(AskedPrompt(request, prompt, caller, Miss(MissReason.NO_DOCUMENT)))``
         """
         decision = asked.decision
-        if isinstance(decision, Miss) and decision.reason in DIRECT:
-            return FoundCause(DIRECT[decision.reason], decision.document)
+        if isinstance(decision, Miss) and (decision.cause is not None or decision.reason in DIRECT):
+            return FoundCause(decision.cause or DIRECT[decision.reason], decision.document)
         if isinstance(decision, Miss) and decision.reason is MissReason.NO_DOCUMENT:
             near = next(near_documents(asked.request, self._library, asked.caller), None)
             if near is not None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kvproxy.core import ChatRequest, Decision, DocumentRef, Hit, Miss, MissCause, TextPart
+from kvproxy.core import Caller, ChatRequest, Decision, DocumentRef, Hit, Miss, MissCause, TextPart
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.known_document import DocumentMatch
 from kvproxy.documents.library.library import Library
 from kvproxy.errors import PermissionDenied
 from kvproxy.explain.difference_cause import cause_of, volatile_cause
+from kvproxy.explain.kept_difference import KeptDifference, Remembered, kept_difference
 from kvproxy.explain.miss_explainer import AskedPrompt, FoundCause, MissExplainer, comparable
 from kvproxy.explain.nearest_document import front_texts
 from kvproxy.explain.text_difference import TextDifference, first_difference
@@ -68,6 +69,15 @@ class MissReporter:
     def keeps_requests(self) -> bool:
         """Whether earlier requests are kept, to be compared with."""
         return self.explainer.previous is not None
+
+    def kept(self, caller: Caller, id: str) -> KeptDifference | Remembered | None:
+        """Return the first difference of a request of the caller's own that is still remembered, from the nearest one
+        before it; None where it is not remembered, or another's. Some milliseconds: for a thread.
+
+        Example: ``reporter.kept(caller, "chatcmpl-1")``
+        """
+        previous = self.explainer.previous
+        return None if previous is None else kept_difference(previous, self._decode, caller.cache_scope, id)
 
     def report(self, asked: AskedPrompt, question: Question) -> MissReport:
         """Compare the prompt. Raises DocumentNotFound, and PermissionDenied for a document that the caller may read

@@ -54,6 +54,10 @@ This table is generated from the list that the server itself uses:
 """
 
 _TAIL = """
+Five of them are a fleet's own ([fleet.md](fleet.md)): `not-on-replica`, `evicted`, `spilled-for-load`, `other-salt` and
+`rounded-to-block` follow from where the prompt was sent, and are known before its answer. A hit there may have one too:
+the reason that there was no more of the document.
+
 A cause is a reading of the first difference, by patterns, and no proof: the difference itself is what to believe. Of
 several differences only the first counts, since what stands behind it cannot be shared anyway.
 

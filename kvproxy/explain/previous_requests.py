@@ -149,6 +149,30 @@ class PreviousRequests:
             ]
         return max(found, key=lambda near: (near.common, near.request.at), default=None)
 
+    def find(self, scope: str, id: str) -> KeptRequest | None:
+        """Return a request of ``scope`` by its id; None where it is not kept, or no longer.
+
+        Example: ``previous.find(caller.cache_scope, "chatcmpl-1")``
+        """
+        with self._lock:
+            self._expire()
+            sent = self._scopes.get(scope)
+            kept = () if sent is None else sent.kept.values()
+            return next((request for request in reversed(kept) if request.id == id), None)
+
+    def nearest_before(self, scope: str, request: KeptRequest) -> NearestRequest | None:
+        """Return the request that came before ``request`` and begins as it does for the most tokens, the newest of
+        equal ones; None where there is none with a common beginning.
+
+        Example: ``previous.nearest_before(caller.cache_scope, request)``
+        """
+        with self._lock:
+            sent = self._scopes.get(scope)
+            kept = () if sent is None else tuple(sent.kept.values())
+        earlier = (_near(other, request.tokens) for other in kept if other.at < request.at)
+        found = max(earlier, key=lambda near: (near.common, near.request.at), default=None)
+        return None if found is None or not found.common else found
+
     def check(self) -> list[str]:
         """Return every fault of the sums and orders in words."""
         faults: list[str] = []

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from kvproxy.database.database import Database
 from kvproxy.ledger.batch_booking import OnBooked
 from kvproxy.ledger.bookings import Balance, CreditKind, HoldRequest, LedgerRow, publisher_account
-from kvproxy.ledger.database_faults import away
+from kvproxy.ledger.database_faults import RETRY_S, LedgerAway, away
 from kvproxy.ledger.hold import Hold
 from kvproxy.ledger.insufficient_balance import LeasesAskedBack
 from kvproxy.ledger.lease_sql import read_funds, tenant_credit
@@ -65,17 +65,19 @@ class Ledger:
         currency: str = "USD",
         default_credit: int | None = 0,
         on_booked: OnBooked | None = None,
+        free_while_away: bool = True,
         clock_ms: Callable[[], int] = unix_ms,
     ) -> AsyncIterator[Ledger]:
         """Join the ledger of ``database``; what earlier processes of ``folder`` settled is booked first.
 
         ``default_credit`` is that of tenants that the database does not list. ``on_booked`` is called within the
-        transaction with what it books. Raises Unavailable.
+        transaction with what it books. ``free_while_away``: requests that cost nothing go on without a database, and
+        are booked when it is back. Raises Unavailable.
 
         Example:
             ``async with Ledger.open(database, store_folder, currency="EUR") as ledger: ...``
         """
-        plan = LedgerPlan(currency, tenant_credit(default_credit), clock_ms, on_booked)
+        plan = LedgerPlan(currency, tenant_credit(default_credit), clock_ms, on_booked, free_while_away)
         clerk = LedgerClerk(database, folder / JOURNAL_FOLDER, plan)
         await asyncio.to_thread(clerk.open)
         ledger = cls(database, clerk, plan)
@@ -89,11 +91,27 @@ class Ledger:
         self._writer.close()
         self._readers.shutdown()
 
+    @property
+    def away(self) -> bool:
+        """True while the database cannot be written to, as far as this process has tried: see ``LedgerWriter.away``."""
+        return self._writer.away
+
+    @property
+    def backlog(self) -> int:
+        """The number of settled requests that lie in this process's journal and are not booked yet."""
+        return len(self._clerk.unbooked)
+
     async def hold(self, request: HoldRequest) -> Hold:
         """Set aside the most that a request may cost, before its work begins.
 
         Raises PaymentRequired, QuotaExceeded, and Unavailable where that takes a database that is away.
         """
+        if self.away and not self._plan.free_while_away:
+            raise LedgerAway(
+                "The database is away, and this proxy serves nothing without it (database.free_reads_while_down). Try "
+                "again later.",
+                retry_after_s=RETRY_S,
+            )
         taken = self._clerk.take(request)
         if isinstance(taken, Hold):
             return taken

@@ -77,6 +77,8 @@ class LedgerPlan:
     credit_of: CreditOf
     clock_ms: Callable[[], int]
     on_booked: OnBooked | None = None
+    free_while_away: bool = True
+    """False: requests that cost nothing are refused as well while the database is away."""
 
 
 class LedgerClerk:

@@ -43,7 +43,7 @@ class AggregateQuery:
     by: AggregateBy
     reader: str | None = None
     publisher: str | None = None
-    """Reads of this publisher's documents alone, with ``by`` publisher or document."""
+    """Reads of this publisher's documents alone, with ``by`` publisher, document or day."""
     since_ms: int | None = None
     until_ms: int | None = None
     """Exclusive."""
@@ -89,7 +89,8 @@ def read_rows(db: Connection, query: RowQuery) -> list[LedgerRow]:
 
 def read_sums(db: Connection, query: AggregateQuery) -> list[Aggregate]:
     """Return the sums, the largest amount first; days in their order."""
-    sums = _sums_of_reads(query) if query.by in ("publisher", "document") else _sums_of_rows(query)
+    of_reads = query.by in ("publisher", "document") or (query.by == "day" and query.publisher is not None)
+    sums = _sums_of_reads(query) if of_reads else _sums_of_rows(query)
     found = [_aggregate(row, query.by) for row in db.execute(sums)]
     if query.by == "day":
         return sorted(found, key=lambda one: one.name)
@@ -117,7 +118,8 @@ def _sums_of_rows(query: AggregateQuery) -> Select[Any]:
 
 def _sums_of_reads(query: AggregateQuery) -> Select[Any]:
     rows, reads = LEDGER_ROWS.c, LEDGER_READS.c
-    name = reads.publisher if query.by == "publisher" else reads.document
+    day = (rows.at_ms - rows.at_ms % DAY_MS).label("name")
+    name = {"publisher": reads.publisher, "document": reads.document}.get(query.by, day)
     nothing = func.sum(reads.tokens) * 0
     wanted = (
         select(

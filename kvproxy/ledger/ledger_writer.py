@@ -44,6 +44,11 @@ class LedgerWriter:
         self._thread = threading.Thread(target=self._run, name="kvproxy-ledger", daemon=True)
         self._thread.start()
 
+    @property
+    def away(self) -> bool:
+        """True from a failed booking or beat until the next one that succeeds: some seconds late."""
+        return self._away
+
     def submit(self, job: Callable[[], T]) -> Future[T]:
         """Run ``job`` on the thread, before further bookings. Raises ShuttingDown after :meth:`close`."""
         future: Future[T] = Future()

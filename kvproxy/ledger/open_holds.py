@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,8 @@ class Purse:
     unbooked: int = 0
     """Settled and not yet booked: still a part of ``leased``, and of the balance."""
     unlimited_until: float = 0.0
-    used_at: float = 0.0
+    used_at: float = -math.inf
+    """``time.monotonic()`` of the last hold. Its zero is the machine's start, so that zero is not "long ago"."""
 
     @property
     def free(self) -> int:
@@ -71,7 +73,7 @@ class OpenHolds:
     """Seconds after the last beat for which leases may be used; other processes wait longer before they take them."""
     purses: dict[str, Purse] = field(default_factory=dict)
     budgets: BudgetBook = field(default_factory=BudgetBook)
-    beat_at: float = 0.0
+    beat_at: float = -math.inf
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, request: HoldRequest, now_ms: int) -> Lacking:

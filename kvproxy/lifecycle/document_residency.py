@@ -9,7 +9,7 @@ from functools import partial
 from kvproxy.backends.base import Kept
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document import FramedPrefix, series
+from kvproxy.documents.library.document import Document, FramedPrefix, series
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentRejected, PermissionDenied
@@ -33,6 +33,7 @@ class DocumentResidency:
         """Take the publisher's parts."""
         self._library, self._registry, self._local = parts.library, parts.registry, parts.local
         self._holdings, self._locks, self._pins = parts.holdings, parts.locks, parts.pins
+        self._fingerprint = parts.fingerprint
 
     async def pin(self, ref: DocumentRef, caller: Caller, *, partial: bool = False) -> PinReport:
         """Keep a version's pages in memory, also after a restart; durable on return.
@@ -44,7 +45,7 @@ class DocumentResidency:
         Example:
             ``report = await residency.pin(DocumentRef("handbook", 3), caller, partial=True)``
         """
-        async with self._locks.of(series(ref.id, caller.scope)):
+        async with self._locks.local(series(ref.id, caller.scope)):
             known = self._usable(ref, caller)
             found, owner = known.document.ref, known.document.owner_scope
             if self._pins.holds(found):
@@ -67,7 +68,7 @@ class DocumentResidency:
 
     async def unpin(self, ref: DocumentRef, caller: Caller) -> PinReport:
         """Give a version's memory back to others; durable on return. Raises DocumentNotFound, PermissionDenied."""
-        async with self._locks.of(series(ref.id, caller.scope)):
+        async with self._locks.local(series(ref.id, caller.scope)):
             known = self._own(ref, caller)
             await run_to_completion(self._pins.unpin(known.document.ref))
             return self._pins.report(known.document.ref, known.document.owner_scope)
@@ -85,7 +86,7 @@ class DocumentResidency:
             ``report = await residency.warm(DocumentRef("handbook"), caller)``
         """
         began = time.monotonic()
-        async with self._locks.of(series(ref.id, caller.scope)):
+        async with self._locks.local(series(ref.id, caller.scope)):
             known = self._usable(ref, caller)
             framings = await self._keep_all(known, progress)
         return WarmReport(str(known.document.ref), framings, time.monotonic() - began)
@@ -99,7 +100,7 @@ class DocumentResidency:
         holding = self._holdings.get(document.ref)
         there = [(prefix, holding.of(prefix.name)) for prefix in known.prefixes]
         # All of them first: framings may share pages.
-        before = [0 if held is None else self._local.in_memory(held, document.scope) for _, held in there]
+        before = [0 if held is None else self._in_memory(held, document) for _, held in there]
         warmed: list[tuple[FramedPrefix, Kept, int]] = []
         for (prefix, held), had in zip(there, before, strict=True):
             report = partial(_report, progress, done, total) if progress is not None else None
@@ -108,24 +109,31 @@ class DocumentResidency:
                 await run_to_completion(self._replace(known, KeptFraming(prefix.name, kept)))
             warmed.append((prefix, kept, had))
             done += len(prefix.token_ids)
+        # Replicas load nothing that this process sees; what fills no block of theirs is neither there nor computed.
+        loads = not self._local.info.fleet
         return tuple(
             FramingWarmth(
                 prefix.name,
                 len(prefix.token_ids),
                 had,
-                self._local.in_memory(kept, document.scope),
-                loaded=max(0, len(prefix.token_ids) - had - kept.computed),
+                self._in_memory(kept, document),
+                loaded=max(0, len(prefix.token_ids) - had - kept.computed) if loads else 0,
                 computed=kept.computed,
             )
             for prefix, kept, had in warmed
         )
 
+    def _in_memory(self, kept: Kept, document: Document) -> int:
+        return self._local.in_memory(kept, document.scope, document.owner_scope)
+
     async def _replace(self, known: KnownDocument, framing: KeptFraming) -> None:
         """Record pages that were computed for the first time under this engine."""
         document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
         others = tuple(f for f in self._holdings.get(document.ref).framings if f.framing in names)
-        holding = DocumentHolding(document.scope, (*others, framing))
-        await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
+        holding = DocumentHolding(document.scope, (*others, framing), document.owner_scope)
+        await asyncio.to_thread(
+            self._registry.replace_kept, document.ref, holding.framings, self._fingerprint
+        )
         self._holdings.put(document.ref, holding)
 
     def _own(self, ref: DocumentRef, caller: Caller) -> KnownDocument:

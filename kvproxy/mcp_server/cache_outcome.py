@@ -21,6 +21,7 @@ MEANING: dict[str, str] = {
     MissReason.NOT_RESIDENT: "the document's KV had been evicted; this request computed it anew, and pinning keeps it",
     MissReason.PAGES_REJECTED: "kept pages failed their check, so they were computed anew",
     MissReason.QUARANTINED: "the document is in quarantine: its kept pages differed from a prefill; publish it again",
+    MissReason.ASKED_COLD: "the request asked for a prefill from scratch (kv_reuse: none), so nothing was looked for",
     MissReason.ENGINE_FAILED: "the hit failed before its first token and was answered by a prefill instead",
 }
 
@@ -35,18 +36,17 @@ class CacheOutcome:
     document: str | None = None
     reason: str | None = None
     cause: str | None = None
-    """The difference that made it miss, where it was found in time."""
+    """The difference that made it miss, where it was found in time; of a fleet's hit the reason for no more of it."""
 
     @property
     def meaning(self) -> str:
         """The outcome in a sentence."""
+        cause = next((one for one in MissCause if one == self.cause), MissCause.UNKNOWN)
+        more = f"; {REMEDIES[cause].meaning}" if cause not in (MissCause.UNKNOWN, self.reason) else ""
         if self.outcome == "miss":
-            told = MEANING.get(self.reason or "", "nothing of the prompt was taken from kept KV")
-            cause = next((one for one in MissCause if one == self.cause), MissCause.UNKNOWN)
-            more = cause is not MissCause.UNKNOWN and cause != self.reason
-            return f"{told}; {REMEDIES[cause].meaning}" if more else told
+            return MEANING.get(self.reason or "", "nothing of the prompt was taken from kept KV") + more
         return {
-            "hit": "the prompt begins with KV that was kept",
+            "hit": f"the prompt begins with KV that was kept{more}",
             "shared": "the KV was not kept, but another reader's prefill of the same moment was shared",
             "bypass": "another provider's model answered; nothing was looked up here",
         }[self.outcome]
@@ -61,11 +61,15 @@ def read_outcome(header: str, cached_tokens: int) -> CacheOutcome:
         return CacheOutcome("bypass")
     if "; collapsed" in header:
         return CacheOutcome("shared", document)
+    reason, _, notes = (detail or "").partition(";")
+    found = re.search(r"(?:\A|;)\s*cause=([a-z-]+)", notes)
+    cause = found[1] if found else None
     if "fwd=miss" in header:
-        reason, _, notes = (detail or "").partition(";")
-        cause = re.search(r"(?:\A|;)\s*cause=([a-z-]+)", notes)
-        return CacheOutcome("miss", document, reason or None, cause[1] if cause else None)
-    return CacheOutcome("hit" if "; hit" in header or cached_tokens else "miss", document)
+        return CacheOutcome("miss", document, reason or None, cause)
+    if not ("; hit" in header or cached_tokens):
+        return CacheOutcome("miss", document)
+    rounded = re.search(r",block=\d+", reason) is not None
+    return CacheOutcome("hit", document, None, MissCause.ROUNDED_TO_BLOCK.value if rounded else cause)
 
 
 def _string(header: str, name: str) -> str | None:

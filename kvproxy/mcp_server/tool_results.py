@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -30,7 +30,12 @@ class DocumentSummary(BaseModel):
         description="How many tokens of it, with what the chat template puts before it, are kept right now for a "
         "prompt that begins with it, as those of `ask` do."
     )
-    pinned: bool = Field(description="Its KV stays in memory.")
+    pinned: bool | Literal["best effort"] = Field(
+        description="Its KV stays in memory; on a fleet of replicas as long as they have room for it."
+    )
+    replicas: int = Field(
+        description="Of a fleet: how many replicas hold a part of it now. 0 for an engine of the proxy's own."
+    )
     quarantined: str | None = Field(description="Why its kept KV is not used; null while it is.")
 
 
@@ -152,6 +157,7 @@ def summary(info: dict[str, Any]) -> DocumentSummary:
         characters=info["characters"],
         tokens=info["tokens"],
         cached_tokens=kept.get(_HEAD, max(kept.values(), default=0)),
-        pinned=bool(info.get("pinned")),
+        pinned=info.get("pinned") or False,
+        replicas=max((len(framing.get("replicas", ())) for framing in info["framings"]), default=0),
         quarantined=info.get("quarantined"),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from kvproxy.objects.object_results import ObjectAbsent, ObjectsUnavailable, ObjectTooLarge
 from kvproxy.objects.object_store import ObjectStore
@@ -21,6 +22,9 @@ LARGEST = 2**29
 
 _AT_ONCE = 500
 """Names deleted by one call."""
+
+_FOUND_AT_ONCE = 8
+"""Pages asked for at a time."""
 
 
 class ObjectPages:
@@ -68,6 +72,31 @@ class ObjectPages:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def find(self, keys: Iterable[bytes]) -> int:
+        """Ask the store for pages that are not known yet, several at a time; return the number of all that are there.
+
+        Without an answer they stay unknown until the next listing. Raises nothing.
+
+        Example:
+            ``there = pages.find(stored_keys)``
+        """
+        asked = list(keys)
+        unknown = [key for key in asked if key not in self._known]
+        if unknown:
+            with ThreadPoolExecutor(min(_FOUND_AT_ONCE, len(unknown)), "kvproxy-object-find") as threads:
+                for key, there in zip(unknown, threads.map(self._is_there, unknown), strict=True):
+                    if there and key not in self._damaged:
+                        self._note(key, there=True)
+        return sum(key in self._known for key in asked)
+
+    def _is_there(self, key: bytes) -> bool:
+        return bool(self.front(key, 1))
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Know no more of pages that another proxy deletes; nothing is asked of the store."""
+        for key in keys:
+            self._note(key, there=False)
 
     def fetch(self, key: bytes) -> bytes | Missing | Rejected:
         """Read a page's file, unverified. Rejected where the store does not answer, or gives what cannot be a page."""

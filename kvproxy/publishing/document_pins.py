@@ -103,7 +103,7 @@ class Pins:
         held then, until ``undo_hold``.
 
         Example:
-            ``await pins.hold(ref, DocumentHolding(scope, framings), room)``
+            ``await pins.hold(ref, DocumentHolding(scope, framings, owner), room)``
         """
         async with self._changing:
             others = self._reserved.total() - room.reserved

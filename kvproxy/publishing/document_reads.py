@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from kvproxy.core import DocumentRef, Span
+from kvproxy.documents.library.recorded_reads import RecordedReads
 from kvproxy.documents.registry.registry import Registry
-from kvproxy.documents.registry.registry_entry import RecordedReads
 from kvproxy.errors import KVProxyError
 
 logger = logging.getLogger(__name__)
@@ -31,13 +31,15 @@ class DocumentReads:
         self._clock = clock
         self._counts: dict[DocumentRef, RecordedReads] = {}
         self._changed: set[DocumentRef] = set()
+        self._written: dict[DocumentRef, RecordedReads] = {}
+        """The part of the counts that is recorded: other processes record theirs beside it."""
 
     async def restore(self, refs: Sequence[DocumentRef]) -> None:
         """Read what earlier processes counted of these versions."""
         recorded = await asyncio.to_thread(self._registry.reads)
         for ref in refs:
             if ref.version is not None and (count := recorded.get((ref.name, ref.version))) is not None:
-                self._counts[ref] = count
+                self._counts[ref] = self._written[ref] = count
 
     def note(self, documents: Sequence[Span], cached_tokens: int) -> None:
         """Count a read of each document that begins within the first ``cached_tokens`` positions of a prompt."""
@@ -54,9 +56,14 @@ class DocumentReads:
         """Return the figures of exactly this version."""
         return self._counts.get(ref, NO_READS)
 
+    def all(self) -> dict[DocumentRef, RecordedReads]:
+        """Return the figures of every version that was read, as they are now: a copy."""
+        return dict(self._counts)
+
     def forget(self, ref: DocumentRef) -> None:
         """Drop the figures of a version that was deleted."""
         self._counts.pop(ref, None)
+        self._written.pop(ref, None)
         self._changed.discard(ref)
 
     async def write(self) -> None:
@@ -66,7 +73,9 @@ class DocumentReads:
         if not counts:
             return
         try:
-            await asyncio.to_thread(self._registry.note_reads, counts)
+            new = {ref: count.since(self._written.get(ref, NO_READS)) for ref, count in counts.items()}
+            await asyncio.to_thread(self._registry.note_reads, new)
+            self._written.update((ref, count) for ref, count in counts.items() if ref in self._counts)
         except KVProxyError as e:
             self._changed |= counts.keys()
             logger.warning("reads of documents could not be recorded: %s", e.message)

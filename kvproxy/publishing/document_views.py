@@ -8,10 +8,11 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
-from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
+from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Pinning, SpellingInfo
 from kvproxy.documents.library.known_document import KnownDocument, SpelledText
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry_entry import KeptFraming, RecordedReads
+from kvproxy.documents.library.recorded_reads import RecordedReads
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentNotFound
 from kvproxy.publishing.holdings import Holdings
 
@@ -50,7 +51,7 @@ class DocumentViews:
         them."""
         views: list[DocumentInfo] = []
         looked = 0
-        for id in self._library.ids(caller):
+        for id in await asyncio.to_thread(self._library.ids, caller):
             versions = [known.document for known in self._library.versions(id, caller)]
             newest = _newest(versions)
             for document in versions:
@@ -60,6 +61,18 @@ class DocumentViews:
                 looked += 1
                 if looked % SLICE == 0:
                     await asyncio.sleep(0)
+        return views
+
+    async def some(self, refs: Iterable[DocumentRef], caller: Caller) -> list[DocumentInfo]:
+        """Return the views of versions that ``caller`` may see, in their order; those that have gone are left out.
+
+        Example: ``infos = await views.some([known.document.ref for known in listed.documents], caller)``
+        """
+        views: list[DocumentInfo] = []
+        for ref in refs:
+            if self._library.find(ref) is not None:
+                views.append(self.of(ref, caller))
+                await asyncio.sleep(0)
         return views
 
     def _view(self, known: KnownDocument, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
@@ -79,7 +92,7 @@ class DocumentViews:
                 for f in self._holdings.get(document.ref).framings
             ),
             quarantined=known.quarantined,
-            pinned=document.ref in self._pinned,
+            pinned=self._pinning(document.ref),
             origin=document.origin,
             reads=reads.reads,
             saved_tokens=reads.saved_tokens,
@@ -100,7 +113,13 @@ class DocumentViews:
             found,
             cost.load_s,
             cost.compute_s,
+            self._local.replicas_of(kept, caller),
         )
+
+    def _pinning(self, ref: DocumentRef) -> Pinning:
+        if ref not in self._pinned:
+            return False
+        return "best effort" if self._local.info.fleet else True
 
 
 def _newest(versions: Iterable[Document]) -> Mapping[str, int]:

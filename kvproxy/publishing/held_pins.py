@@ -137,7 +137,7 @@ class HeldPins:
                 limit = PinLimit.PIN_BUDGET if isinstance(e, CannotFit) else PinLimit.BUSY
                 held.framings.append(replace(planned.pin, pinned=0, limit=limit))
         await _release(before)
-        if not held.pages:
+        if not held.releases:
             del self._held[ref]
         return held
 
@@ -146,8 +146,9 @@ class HeldPins:
         await _release(self._held.pop(ref, None))
 
     async def _take(self, held: HeldPin, planned: PlannedPin, scope: str) -> None:
-        if planned.pin.pinned:
-            held.releases.append(await self._local.pin(planned.kept, scope))
+        # A prefix without pages is a fleet's, which keeps it as far as it can.
+        if planned.pin.pinned or not planned.pin.asked:
+            held.releases.append(await self._local.pin(planned.kept, scope, held.owner))
             held.pages |= pages_of(scope, planned.kept)
         held.framings.append(planned.pin)
 

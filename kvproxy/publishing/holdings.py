@@ -11,10 +11,11 @@ from kvproxy.documents.registry.registry_entry import KeptFraming
 
 @dataclass(frozen=True, slots=True)
 class DocumentHolding:
-    """The kept framings of a document version, and the scope that may read them."""
+    """The kept framings of a document version, the scope that may read them, and the scope of their publisher."""
 
     scope: str
     framings: tuple[KeptFraming, ...]
+    owner: str
 
     def of(self, framing: str) -> Kept | None:
         """Return the record of one framing; None where it is not kept."""
@@ -43,7 +44,7 @@ class Holdings:
 
     def get(self, ref: DocumentRef) -> DocumentHolding:
         """Return a version's holding; an empty one where it has no kept pages."""
-        return self._holdings.get(ref, DocumentHolding("", ()))
+        return self._holdings.get(ref, DocumentHolding("", (), ""))
 
     def take(self, refs: Sequence[DocumentRef]) -> list[DocumentHolding]:
         """Remove holdings and return them."""

@@ -113,7 +113,7 @@ class NewVersions:
         the count of page drops before this version's pages were kept.
         """
         parts, document = self._parts, known.document
-        holding = DocumentHolding(document.scope, framings)
+        holding = DocumentHolding(document.scope, framings, document.owner_scope)
         try:
             if pinned:
                 await parts.pins.hold(document.ref, holding, room)

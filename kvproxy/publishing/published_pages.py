@@ -62,17 +62,18 @@ class PublishedPages:
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
-            await run_to_completion(self.drop([DocumentHolding(scope, (*framings, *planted))]))
+            await run_to_completion(self.drop([DocumentHolding(scope, (*framings, *planted), owner)]))
             raise
         return tuple(framings)
 
     async def keep_dropped(self, document: Document, framings: Sequence[KeptFraming]) -> None:
         """Keep pages again that a concurrent deletion took before they were recorded as needed."""
+        scope, owner = document.scope, document.owner_scope
         for framing in framings:
             kept = framing.kept
-            if await self._local.known(kept, document.scope) < tokens_of(kept):
+            if await self._local.known(kept, scope, owner) < tokens_of(kept):
                 try:
-                    await self._local.keep(kept.token_ids, document.scope, owner=document.owner_scope)
+                    await self._local.keep(kept.token_ids, scope, owner=owner)
                 except KVProxyError as e:
                     logger.warning(
                         "the pages of a prefix of %d tokens could not be kept; its readers are prefilled: %s",
@@ -91,9 +92,12 @@ class PublishedPages:
             self._drops[holding.scope] += 1
             needed = self._holdings.needed(holding.keys, holding.scope)
             for framing in holding.framings:
-                if any(page.key not in needed for page in framing.kept.pages):
+                pages = framing.kept.pages
+                # A prefix without pages is a fleet's: it is kept warm no longer. Another document of the same text is
+                # not either, until it is read by a proxy that was started since; nothing is lost by it but time.
+                if not pages or any(page.key not in needed for page in pages):
                     try:
-                        await self._local.forget(framing.kept, holding.scope, needed)
+                        await self._local.forget(framing.kept, holding.scope, needed, holding.owner)
                     except Exception as e:  # an error of the disk or of the engine
                         logger.error(
                             "pages of a prefix of %d tokens could not be dropped; the next start drops them: %s",

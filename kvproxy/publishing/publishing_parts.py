@@ -34,6 +34,11 @@ class PublishingParts:
     reads: DocumentReads
     pins: Pins
 
+    @property
+    def fingerprint(self) -> str:
+        """The engine whose records of kept pages are read and written."""
+        return self.local.info.fingerprint
+
 
 def make_parts(
     library: Library,
@@ -57,7 +62,7 @@ def make_parts(
         texts=None if texts is None else PreparedTexts(texts, preparer.recipe()),
         holdings=holdings,
         pages=PublishedPages(local, holdings),
-        locks=DocumentLocks(),
+        locks=DocumentLocks(registry.locks),
         reads=DocumentReads(registry),
         pins=Pins(registry, local, holdings, pin_share),
     )

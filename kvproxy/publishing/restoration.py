@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kvproxy.backends.base import Kept
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.document import FramedPrefix
+from kvproxy.documents.library.document import Document, FramedPrefix
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.registry.registry_entry import KeptFraming, RegistryEntry
@@ -17,7 +17,6 @@ from kvproxy.errors import KVProxyError, Retryable
 from kvproxy.publishing.holdings import DocumentHolding
 from kvproxy.publishing.published_pages import tokens_of
 from kvproxy.publishing.publishing_parts import PublishingParts
-from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ _AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Stale:
+class StalePrefix:
     """A published prefix whose pages must be computed again."""
 
     ref: DocumentRef
@@ -45,32 +44,32 @@ class Restoration:
         ``await restoration.restore()``
     """
 
-    def __init__(self, parts: PublishingParts, endings: VersionEndings) -> None:
-        """Take the publisher's parts, and the ends of its versions."""
+    def __init__(self, parts: PublishingParts, served: Callable[[RegistryEntry], bool]) -> None:
+        """Take the publisher's parts. ``served`` returns whether a registered version is served, and hides it where
+        not."""
         self._preparer, self._texts = parts.preparer, parts.texts
         self._library, self._registry, self._local = parts.library, parts.registry, parts.local
         self._holdings, self._locks, self._pins = parts.holdings, parts.locks, parts.pins
-        self._endings = endings
-        self._stale: list[_Stale] = []
+        self._fingerprint = parts.fingerprint
+        self._served = served
+        self._stale: list[StalePrefix] = []
 
     async def restore(self) -> None:
         """Make registered documents known and their pages findable; missing pages wait for ``refresh``.
 
         Prefixes of other spellings with more tokens than a prefix may have are left out.
         """
-        registered = await asyncio.to_thread(self._registry.load)
+        registered = await asyncio.to_thread(self._registry.load, self._fingerprint)
         for begin in range(0, len(registered), _AT_ONCE):
-            some = [e for e in registered[begin : begin + _AT_ONCE] if self._endings.restore(e)]
-            for entry, prepared in await asyncio.to_thread(self._prepared, some):
+            some = [e for e in registered[begin : begin + _AT_ONCE] if self._served(e)]
+            for entry, prepared in await asyncio.to_thread(self.prepared, some):
                 self._library.add(prepared.known(entry.document, entry.quarantined))
                 if entry.pinned:
                     self._pins.remember(entry.document.ref, entry.document.owner_scope)
                 if entry.quarantined is None:
-                    await self._restore_pages(entry, prepared.prefixes)
+                    self.add_stale(await self.find_pages(entry, prepared.prefixes))
                 else:
-                    self._holdings.put(
-                        entry.document.ref, DocumentHolding(entry.document.scope, entry.framings)
-                    )
+                    self._hold(entry.document, entry.framings)
                     logger.error(
                         "%s stays in quarantine; run `kvproxy verify` or publish it again: %s",
                         entry.document.ref,
@@ -79,8 +78,8 @@ class Restoration:
         if self._texts is not None:
             await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in registered])
 
-    def _prepared(self, entries: Sequence[RegistryEntry]) -> list[tuple[RegistryEntry, Prepared]]:
-        """Read prepared texts from disk, or prepare and write them. Runs on a worker thread."""
+    def prepared(self, entries: Sequence[RegistryEntry]) -> list[tuple[RegistryEntry, Prepared]]:
+        """Read prepared texts from disk, or prepare and write them. Blocking: for a worker thread."""
         done = []
         for entry in entries:
             prepared = self._texts.get(entry.document) if self._texts is not None else None
@@ -114,34 +113,47 @@ class Restoration:
         for known in list(self._library):
             if known.quarantined is None:
                 framings = self._holdings.get(known.document.ref).framings
-                await self._restore_pages(RegistryEntry(known.document, framings), known.prefixes)
+                entry = RegistryEntry(known.document, framings)
+                self.add_stale(await self.find_pages(entry, known.prefixes))
         return len(self._stale)
 
-    async def _restore_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> None:
+    def add_stale(self, stale: Iterable[StalePrefix]) -> None:
+        """Let the next ``refresh`` compute these."""
+        for item in stale:
+            logger.info("%s (%s) will be prefilled again: %s", item.ref, item.prefix.name, item.reason)
+            self._stale.append(item)
+
+    async def find_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> list[StalePrefix]:
+        """Record a version's kept pages and make them findable; return the prefixes whose pages are missing.
+
+        Example:
+            ``restoration.add_stale(await restoration.find_pages(entry, prepared.prefixes))``
+        """
         document = entry.document
+        stale: list[StalePrefix] = []
         wanted = {p.name: p for p in prefixes}
         framings = tuple(_shared(framing, wanted.get(framing.framing)) for framing in entry.framings)
-        self._holdings.put(document.ref, DocumentHolding(document.scope, framings))
+        self._hold(document, framings)
         for name, prefix in wanted.items():
             kept = self._holdings.get(document.ref).of(name)
-            reason = await self._why_missing(kept, prefix, document.scope)
+            reason = await self._why_missing(kept, prefix, document)
             if reason is not None:
-                logger.info("%s (%s) will be prefilled again: %s", document.ref, name, reason)
-                self._stale.append(_Stale(document.ref, document.series, prefix, reason))
+                stale.append(StalePrefix(document.ref, document.series, prefix, reason))
+        return stale
 
-    async def _why_missing(self, kept: Kept | None, prefix: FramedPrefix, scope: str) -> str | None:
+    async def _why_missing(self, kept: Kept | None, prefix: FramedPrefix, document: Document) -> str | None:
         if kept is None:
-            return "this framing or spelling is new"
+            return "no pages of it are recorded for this engine"
         if kept.token_ids != prefix.token_ids:
             return "tokenizer or chat template have changed"
-        on_disk = await self._local.known(kept, scope)
+        on_disk = await self._local.known(kept, document.scope, document.owner_scope)
         if on_disk >= tokens_of(kept):
             return None
         return f"{on_disk} of {tokens_of(kept)} tokens are on disk for this engine"
 
-    async def _refresh_one(self, item: _Stale) -> None:
+    async def _refresh_one(self, item: StalePrefix) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            async with self._locks.of(item.series):
+            async with self._locks.local(item.series):
                 known = self._library.find(item.ref)
                 if known is None:
                     return
@@ -163,9 +175,12 @@ class Restoration:
         # Framings no longer configured end here; the store collects their pages at the next start.
         document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
         others = tuple(f for f in self._holdings.get(document.ref).framings if f.framing in names)
-        holding = DocumentHolding(document.scope, (*others, framing))
-        await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
-        self._holdings.put(document.ref, holding)
+        framings = (*others, framing)
+        await asyncio.to_thread(self._registry.replace_kept, document.ref, framings, self._fingerprint)
+        self._hold(document, framings)
+
+    def _hold(self, document: Document, framings: tuple[KeptFraming, ...]) -> None:
+        self._holdings.put(document.ref, DocumentHolding(document.scope, framings, document.owner_scope))
 
 
 def _shared(framing: KeptFraming, prefix: FramedPrefix | None) -> KeptFraming:

@@ -15,6 +15,7 @@ from kvproxy.documents.registry.registry_entry import RegistryEntry
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError, PermissionDenied
 from kvproxy.publishing.ending_parts import EndingParts
 from kvproxy.publishing.expiry_clock import ExpiryClock
+from kvproxy.publishing.hidden_endings import hide_ended
 from kvproxy.publishing.meant_documents import meant_documents, touchable_document
 from kvproxy.publishing.publishing_parts import PublishingParts
 from kvproxy.runtime.run_to_completion import run_to_completion
@@ -50,21 +51,16 @@ class VersionEndings:
         self._library, self._registry, self._locks = shared.library, shared.registry, shared.locks
         self._parts = parts
         self._grace_s = grace_s
-        self._clock = clock or ExpiryClock()
+        self.clock = clock or ExpiryClock()
         self._due: list[tuple[int, str, int]] = []
         """A heap of (``expires``, ``DocumentRef.name``, version); an entry that says another time than the version is
         passed over."""
 
     def restore(self, entry: RegistryEntry) -> bool:
         """Return whether a registered version is served; hide it where not."""
-        document = entry.document
-        if entry.revoked is not None:
-            self._library.withdrawn.put(Withdrawal(document, "revoked", entry.revoked))
+        if hide_ended(self._library, entry, self.clock) is not None:
             return False
-        if document.expires is not None and document.expires <= self._clock.ended_by():
-            self._library.withdrawn.put(Withdrawal(document, "expired"))
-            return False
-        self.follow(document)
+        self.follow(entry.document)
         return True
 
     async def restore_aliases(self) -> None:
@@ -79,7 +75,7 @@ class VersionEndings:
 
     def expires_in(self, ttl_s: int | None) -> int | None:
         """Return the Unix second that is ``ttl_s`` from now; None for None."""
-        return None if ttl_s is None else int(self._clock.ended_by()) + ttl_s
+        return None if ttl_s is None else int(self.clock.ended_by()) + ttl_s
 
     async def revoke(self, ref: DocumentRef, caller: Caller, reason: str) -> list[DocumentRef]:
         """Never serve a version again, or any where ``ref`` names none, also to requests that wait; durable on return.
@@ -181,19 +177,31 @@ class VersionEndings:
         """End versions when their time comes, and delete them after the grace, until cancelled."""
         looked = float("-inf")
         while True:
-            now = self._clock.ended_by()
+            now = self.clock.ended_by()
             for ref in self._take_due(now):
                 await self._end(ref)
             elapsed = asyncio.get_running_loop().time()
             if elapsed - looked >= DELETING_S:
                 looked = elapsed
                 await self.delete_ended()
-            left = self._due[0][0] - self._clock.ended_by() if self._due else POLL_S
-            await asyncio.sleep(min(POLL_S, max(0.0, left)))
+            await self._due_or_polled()
+
+    async def run_unrecorded(self) -> None:
+        """End versions when their time comes, until cancelled, and write nothing: another's endings do.
+
+        A library that waited for the registry to say so would serve them for as long as the database is away."""
+        while True:
+            for ref in self._take_due(self.clock.ended_by()):
+                await self._end(ref, recorded=False)
+            await self._due_or_polled()
+
+    async def _due_or_polled(self) -> None:
+        left = self._due[0][0] - self.clock.ended_by() if self._due else POLL_S
+        await asyncio.sleep(min(POLL_S, max(0.0, left)))
 
     async def delete_ended(self) -> None:
         """Delete the versions that expired longer ago than the grace. Failures are logged, and tried again."""
-        by = self._clock.deleted_by() - self._grace_s
+        by = self.clock.deleted_by() - self._grace_s
         ended = [
             w.document.ref
             for w in self._library.withdrawn
@@ -202,9 +210,11 @@ class VersionEndings:
         if not ended:
             return
         try:
-            await asyncio.to_thread(self._registry.delete, ended)
+            left = await asyncio.to_thread(self._registry.delete_expired, ended, by)
         except KVProxyError as e:
             logger.warning("%d expired document versions are not deleted yet: %s", len(ended), e.message)
+            return
+        if not (ended := [ref for ref in ended if ref not in left]):
             return
         for ref in ended:
             self._library.withdrawn.take(ref)
@@ -229,23 +239,23 @@ class VersionEndings:
                 due.append(ref)
         return due
 
-    async def _end(self, ref: DocumentRef) -> None:
-        """Drop the pages of a version that is hidden now."""
+    async def _end(self, ref: DocumentRef, *, recorded: bool = True) -> None:
+        """Drop the pages of a version that is hidden now, and ``recorded``: their rows."""
         ended = self._library.withdrawn.find(ref)
         if ended is None:
             return
-        async with self._locks.of(ended.document.series):
+        async with self._locks.local(ended.document.series):
             if self._library.withdrawn.find(ref) is ended:
                 logger.info("%s has expired", ref)
                 try:
-                    await run_to_completion(self._drop_pages(ref))
+                    await run_to_completion(self._drop_pages(ref) if recorded else self._parts.let_go([ref]))
                 except KVProxyError as e:
                     logger.warning("%s has expired, and its pages are not dropped yet: %s", ref, e.message)
 
     async def _drop_pages(self, ref: DocumentRef) -> None:
-        await asyncio.to_thread(self._registry.replace_kept, ref, ())
-        await asyncio.to_thread(self._registry.pin, ref, False)
-        await self._parts.let_go([ref])
+        # Another proxy may have touched it a moment ago: then it is served again as soon as that is followed.
+        if await asyncio.to_thread(self._registry.end, ref, self.clock.ended_by()):
+            await self._parts.let_go([ref])
 
     async def _revoke(self, ref: DocumentRef, reason: str) -> None:
         await asyncio.to_thread(self._registry.revoke, ref, reason)

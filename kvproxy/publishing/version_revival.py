@@ -20,8 +20,9 @@ async def revive_version(parts: PublishingParts, document: Document) -> None:
     framings = await parts.pages.keep_all(document, prepared.prefixes, None)
 
     async def appear() -> None:
-        await asyncio.to_thread(parts.registry.replace_kept, document.ref, framings)
-        parts.holdings.put(document.ref, DocumentHolding(document.scope, framings))
+        await asyncio.to_thread(parts.registry.replace_kept, document.ref, framings, parts.fingerprint)
+        holding = DocumentHolding(document.scope, framings, document.owner_scope)
+        parts.holdings.put(document.ref, holding)
         parts.library.add(prepared.known(document))
 
     await run_to_completion(appear())

@@ -12,18 +12,23 @@ from aiohttp.typedefs import Handler
 from kvproxy.core import Permission
 from kvproxy.server.auth import asked_retention, require
 from kvproxy.server.components import CALLER, COMPONENTS, Components
+from kvproxy.server.dashboard.dashboard_access import enter_view
+from kvproxy.server.dashboard.dashboard_problem import problem_view
+from kvproxy.server.dashboard.dashboard_route import DASHBOARD, DashboardRoute, dashboard_row, is_dashboards
+from kvproxy.server.dashboard.dashboard_routes import open_dashboard
 from kvproxy.server.middleware.connection import close_at_end
 from kvproxy.server.middleware.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
-from kvproxy.server.middleware.error_responses import errors
+from kvproxy.server.middleware.error_responses import ERROR_VIEW, errors
 from kvproxy.server.middleware.metering import metering
 from kvproxy.server.middleware.origins import Origins
 from kvproxy.server.middleware.request_id import add_request_id, request_ids
 from kvproxy.server.middleware.target import check_target
+from kvproxy.server.middleware.traced_requests import traced
 from kvproxy.server.middleware.watching import watched
 from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operations import OPERATIONS
 from kvproxy.server.openapi.reference_pages import REFERENCE, ReferencePages
-from kvproxy.server.requests.model_names import MODEL_NAMES, model_names
+from kvproxy.server.requests.model_names import MODEL_NAMES, default_model, model_names
 from kvproxy.server.requests.read_request import expect_continue, expect_upload
 from kvproxy.server.requests.session_headers import session_hint
 
@@ -39,18 +44,27 @@ _NEEDS: dict[tuple[str, str], Permission] = {
 def build_app(components: Components) -> web.Application:
     """Build the application. ``components.lifespan`` is entered when it starts and left when it is cleaned up."""
     app = web.Application(
-        middlewares=[request_ids, watched, metering, errors, cross_origin, authenticate],
+        middlewares=[
+            *(traced, request_ids, watched, metering),
+            *(dashboard_ready, errors, cross_origin, authenticate),
+        ],
         client_max_size=components.max_body,
     )
     app[COMPONENTS] = components
     app[MODEL_NAMES] = model_names(components)
     app[ORIGINS] = Origins.of(components.cors_origins)
-    app[REFERENCE] = ReferencePages(lambda: describe(OPERATIONS, served_name=components.served_name))
+    app[REFERENCE] = ReferencePages(
+        lambda: describe(OPERATIONS, served_name=default_model(components) or "model")
+    )
     for operation in OPERATIONS:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:
             expect = expect_continue if operation.upload is None else expect_upload
             app.router.add_route(method, operation.route, operation.handler, expect_handler=expect)
+    if components.dashboard:
+        app[DASHBOARD] = open_dashboard(components.dashboard_secret)
+        app[DASHBOARD].serve(app.router)
+        app[ERROR_VIEW] = problem_view
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
     app.on_response_prepare.append(close_at_end)
@@ -59,10 +73,19 @@ def build_app(components: Components) -> web.Application:
 
 
 @web.middleware
+async def dashboard_ready(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: have the dashboard's files in memory before any of its answers, errors among them."""
+    if DASHBOARD in request.app and is_dashboards(request):
+        await request.app[DASHBOARD].ready()
+    return await handler(request)
+
+
+@web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Middleware: check the request's target, origin, API key and the key's permission, and count it as running.
 
-    Open operations and OPTIONS need no key and are answered during a shutdown too.
+    Open operations and OPTIONS need no key and are answered during a shutdown too. The dashboard's requests have a
+    session instead of a key in a header.
     """
     check_target(request)
     if request.method == "OPTIONS":
@@ -71,6 +94,8 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         refuse_foreign(request)
     if request.path in _OPEN:
         return await handler(request)
+    if (row := dashboard_row(request)) is not None:
+        return await _show(request, row, handler)
     components = request.app[COMPONENTS]
     caller = asked_retention(components.keyring.caller(request.headers), request.headers)
     if (hint := session_hint(request.headers)) is not None:
@@ -81,6 +106,16 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if resource is not None and (needed := _NEEDS.get((method, resource.canonical))) is not None:
         require(caller, needed)
     with components.drain.track():
+        return await handler(request)
+
+
+async def _show(request: web.Request, row: DashboardRoute, handler: Handler) -> web.StreamResponse:
+    """Answer a dashboard's request, as its session's caller; one that is not open counts as running."""
+    caller = await enter_view(request, row)
+    if caller is None:
+        return await handler(request)
+    request[CALLER] = caller
+    with request.app[COMPONENTS].drain.track():
         return await handler(request)
 
 

@@ -60,6 +60,11 @@ class Keyring:
         """True when requests need no key."""
         return not self._callers and not (self._accounts is not None and self._accounts.has_keys)
 
+    @property
+    def configured(self) -> tuple[Caller, ...]:
+        """The callers of the configuration's keys, by name."""
+        return tuple(sorted(self._callers.values(), key=lambda caller: caller.name))
+
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller of the key in ``Authorization: Bearer``, ``x-api-key`` or ``api-key``.
 

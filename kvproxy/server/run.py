@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from kvproxy.errors import SetupError
+from kvproxy.runtime.service_manager import ServiceManager
 from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
 
@@ -28,16 +29,21 @@ round."""
 
 
 async def serve(
-    app: web.Application, host: str, port: int, drain: Drain, announce: Callable[[str, int], None]
+    app: web.Application,
+    host: str,
+    port: int,
+    drain: Drain,
+    announce: Callable[[str, int], None],
+    manager: ServiceManager | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; return when running requests have finished and the app is cleaned up.
 
     ``announce(host, port)`` is called once requests are accepted, with the port that was bound (0 picks one).
     After the signal new requests are answered 503. A second signal cuts the running ones; a third one kills.
-    Raises SetupError when the address cannot be bound.
+    ``manager`` is told both, and gets its signs of life. Raises SetupError when the address cannot be bound.
     Example: ``await serve(build_app(components), "127.0.0.1", 8321, components.drain, print)``
     """
-    stop = asyncio.Event()
+    stop, manager = asyncio.Event(), manager or ServiceManager()
     sys.setswitchinterval(SWITCH_S)
     # A client that leaves frees its engine rows by cancellation, which aiohttp has off by default.
     runner = ConnectionRunner(app, handler_cancellation=True, shutdown_timeout=1.0)
@@ -52,10 +58,13 @@ async def serve(
             ) from e
         with _signals(stop, drain):
             announce(host, runner.addresses[0][1])
-            await stop.wait()
-            logger.info("shutting down; %d requests still running", drain.in_flight)
-            drain.begin()
-            await drain.finish()
+            async with manager.watching(f"serving on {host} port {runner.addresses[0][1]}"):
+                await stop.wait()
+                ending = f"shutting down; {drain.in_flight} requests still running"
+                logger.info(ending)
+                drain.begin()
+                await manager.stopping(ending)
+                await drain.finish()
     finally:
         await runner.cleanup()
 

@@ -14,6 +14,7 @@ class ExplainSettings(Section):
     keep: bool = True
     """False: no request is kept, and a miss is compared with documents alone."""
     ttl_s: float = Field(default=3600.0, gt=0)
+    """Seconds that a request is kept."""
     max_requests: int = Field(default=64, ge=1, le=4096)
     """Of each tenant."""
     max_memory: Bytes = 32 * 2**20

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from kvproxy.core.money import checked_currency, parse_nano
 from kvproxy.settings.section import Section
@@ -16,6 +17,27 @@ class DatabaseSettings(Section):
 
     url: str | None = Field(default=None, min_length=1, repr=False)
     """A URL of SQLAlchemy, which may hold a password; None: SQLite in the store's folder."""
+    password: str | None = Field(default=None, min_length=1, repr=False)
+    """The password of ``url``, as it is: in the URL itself some characters would have to be escaped."""
+    free_reads_while_down: bool = True
+    """True: requests that cost nothing are answered while the database is away, and booked when it is back. False: none
+    are. Those that cost something are answered within what was set aside for their tenant before, and no further."""
+
+    @model_validator(mode="after")
+    def _has_place_for_its_password(self) -> DatabaseSettings:
+        parts = urlsplit(self.url or "")
+        if self.password is not None and (not parts.username or parts.password is not None):
+            raise ValueError("password goes with a url that names a user and no password")
+        return self
+
+    @property
+    def address(self) -> str | None:
+        """``url`` with ``password`` in it; None: SQLite in the store's folder."""
+        if self.url is None or self.password is None:
+            return self.url
+        scheme, _, rest = self.url.partition("://")
+        user, _, host = rest.partition("@")
+        return f"{scheme}://{user}:{quote(self.password, safe='')}@{host}"
 
 
 class HostSettings(Section):

@@ -26,10 +26,15 @@ class TokenSettings(Section):
     """A token that has no name here; ``name`` and ``version`` are those of its EIP-712 domain."""
 
     chain_id: int = Field(ge=1)
+    """The number of its chain: 8453 is Base."""
     address: str = Field(pattern=_ADDRESS)
+    """The 0x… address of its contract."""
     decimals: int = Field(ge=0, le=18)
+    """Decimal places of one token: 6 for USDC."""
     name: str = Field(min_length=1)
+    """The name of its EIP-712 domain."""
     version: str = Field(min_length=1)
+    """The version of its EIP-712 domain."""
 
 
 class PaymentSettings(Section):
@@ -45,6 +50,7 @@ class PaymentSettings(Section):
     public_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     least_topup: Amount = "0.01"
     most_topup: Amount = "100"
+    """The most of one top-up, in quotes."""
     local_wallets: dict[Annotated[str, Field(pattern=_ADDRESS)], Amount] = Field(default_factory=dict)
 
     @model_validator(mode="after")

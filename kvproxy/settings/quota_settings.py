@@ -13,8 +13,11 @@ class QuotaSettings(Section):
     """The quota of tenants that have none of their own (``kvproxy tenants limit NAME --quota``); null: no limit."""
 
     versions: int | None = Field(default=None, ge=0)
+    """Served versions of all its documents."""
     bytes: Bytes | None = None
+    """KV of those versions."""
     tokens: int | None = Field(default=None, ge=0)
+    """Tokens of those versions."""
 
     def quota(self) -> DocumentQuota:
         """Return the value that is checked."""

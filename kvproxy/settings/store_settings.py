@@ -34,6 +34,7 @@ class ObjectSettings(Section):
     timeout_s: float = Field(default=10.0, gt=0, le=600)
     """Seconds that one request to it may take."""
     attempts: int = Field(default=3, ge=1, le=10)
+    """Tries of one request to it, before it counts as failed."""
     most_at_once: int = Field(default=8, ge=1, le=256)
     relist_s: float = Field(default=300.0, ge=1)
     """Seconds between two listings, which find the pages of other proxies."""

@@ -13,7 +13,9 @@ class UpstreamSettings(Section):
     """One deployment of another model; ``params`` go to litellm's Router as ``litellm_params``."""
 
     name: str = Field(min_length=1)
+    """The model's name here; several entries of one name share its requests."""
     params: dict[str, Any]
+    """Parameters for litellm's Router: ``model`` with the provider in front, ``api_key``, ``api_base`` and others."""
     passthrough: bool = False
     """Pass requests through byte for byte, without litellm; ``params`` are model, api_base and api_key then."""
 

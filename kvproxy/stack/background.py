@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
-from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
-from kvproxy.engine import build
-from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.publish import Publisher
+from kvproxy.runtime import freed_memory
 from kvproxy.runtime.garbage_collection import collect_and_freeze
 from kvproxy.runtime.run_to_completion import run_to_completion
 
@@ -60,35 +58,39 @@ async def open_background() -> AsyncIterator[BackgroundTasks]:
 
 
 async def warm_up(
-    misses: LitellmBackend, publisher: Publisher, grammars: Grammars, local: EmbeddedBackend
+    misses: LitellmBackend,
+    publisher: Publisher,
+    quiet: Callable[[], bool],
+    tables: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Do the slow first work: pages that ``restore`` found missing, litellm's import, the grammars' tables.
+    """Do the slow first work: pages that ``restore`` found missing, litellm's import, and the grammars' ``tables``.
 
-    Example:
-        ``await warm_up(stack.misses, stack.publisher, grammars, stack.local)``
+    ``quiet``: true where something was answered and nothing runs.
+    Example: ``await warm_up(stack.misses, stack.publisher, quiet, grammars.prepare)``
     """
     await publisher.refresh()
     # litellm's import takes seconds of the processor, and the tables of a large vocabulary take two: paid here, not by
     # the first miss or the first schema, and not by the first hit either, which needs neither of them. Other requests
     # begin what they need themselves.
-    await quiet_after_first_answer(local)
+    await quiet_after_first_answer(quiet)
     began = time.perf_counter()
     await misses.start()
     logger.info("litellm is imported, in %.2f s", time.perf_counter() - began)
     # litellm's import alone leaves some 500,000 objects that will never be garbage. Looking through them
     # again and again is 300 ms in which no request moves: they are set aside, and so are the library and the tables.
     collect_and_freeze()
-    await grammars.prepare()
-    collect_and_freeze()
+    if tables is not None:
+        await tables()
+        collect_and_freeze()
 
 
-async def quiet_after_first_answer(local: EmbeddedBackend) -> None:
-    """Wait until the engine has answered and nothing runs in it, ``LATEST_S`` seconds at most.
+async def quiet_after_first_answer(quiet: Callable[[], bool]) -> None:
+    """Wait until something was answered and nothing runs, as ``quiet`` tells, ``LATEST_S`` seconds at most.
 
     After a restart the first requests come at once, where they come at all.
     """
     for _ in range(round(LATEST_S / LOOK_S)):
-        if local.drafts.tokens and local.load == (0, 0):
+        if quiet():
             return
         await asyncio.sleep(LOOK_S)
 
@@ -101,7 +103,7 @@ async def trim_memory() -> None:
     """
     while True:
         await asyncio.sleep(TRIM_S)
-        await asyncio.to_thread(build.return_freed_memory)
+        await asyncio.to_thread(freed_memory.return_freed_memory)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

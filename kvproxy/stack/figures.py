@@ -36,6 +36,7 @@ def collect_figures(
             "spec_decode_draft_tokens": drafts.drafted,
             "spec_decode_accepted_tokens": drafts.accepted,
             "preemptions": local.preemptions,
+            "page_evictions": occupancy.evicted,
             "page_write_failures": stored.failures + (0 if spilled is None else spilled.failures),
             **counters,
         },

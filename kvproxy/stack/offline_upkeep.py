@@ -22,7 +22,7 @@ from kvproxy.stack.open_database import ledger_faults
 from kvproxy.stack.open_pages import address_of
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.store_folder import hold_folder
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 from kvproxy.upkeep.check_store import check_store
 from kvproxy.upkeep.object_check import check_objects
 from kvproxy.upkeep.registry_snapshot import RegistrySnapshot, read_file_snapshot, read_snapshot
@@ -55,7 +55,7 @@ def repair_offline(config: Config) -> StoreRepair:
     parts = RepairParts(
         registry=lambda: _mended_registry(config),
         pages=lambda: PageStore(folder, max_size=settings.max_size, fingerprint=""),
-        responses=lambda: ResponseStore(
+        responses=lambda: FileResponses(
             folder / "responses", ttl_s=config.responses.ttl_s, max_size=config.responses.max_size
         ),
         check=lambda: _check(config, deep=True),
@@ -80,10 +80,10 @@ def _check(config: Config, *, deep: bool) -> StoreCheck:
 
 
 def _snapshot(config: Config) -> RegistrySnapshot:
-    path = Database.file(config.database.url, config.store.path)
+    path = Database.file(config.database.address, config.store.path)
     if path is not None:
         return read_file_snapshot(path)
-    with Database.open(config.database.url, config.store.path) as database, database.snapshot() as db:
+    with Database.open(config.database.address, config.store.path) as database, database.snapshot() as db:
         return read_snapshot(db)
 
 
@@ -99,10 +99,10 @@ def _jwks(folder: Path) -> Mapping[str, Any] | None:
 
 @contextmanager
 def _mended_registry(config: Config) -> Iterator[Registry]:
-    path = Database.file(config.database.url, config.store.path)
+    path = Database.file(config.database.address, config.store.path)
     if path is not None:
         make_database_sound(path, ledger_faults)
-    with Database.open(config.database.url, config.store.path) as database:
+    with Database.open(config.database.address, config.store.path) as database:
         migrate(database)
         yield open_registry(database, config.store.path)
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from kvproxy.backends.embedded.local_backend import EmbeddedBackend
+from kvproxy.backends.base import LocalBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.config import Config
 
 
 @asynccontextmanager
-async def open_backends(config: Config, local: EmbeddedBackend) -> AsyncIterator[LitellmBackend]:
-    """Open the backend of misses: the upstreams and, as one model among them, the local engine."""
+async def open_backends(config: Config, served: Mapping[str, LocalBackend]) -> AsyncIterator[LitellmBackend]:
+    """Open the backend of misses: the upstreams and, as models among them, those whose KV is managed here.
+
+    Example: ``async with open_backends(config, {"qwen": engine.local}) as misses: ...``
+    """
     async with raw_client() as client:
         misses = LitellmBackend(
-            local=local,
-            local_name=config.model.served_name,
+            served=served,
             upstreams=[(u.name, u.params) for u in config.upstreams if not u.passthrough],
             fallbacks=config.fallbacks,
             raw={

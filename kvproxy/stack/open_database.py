@@ -27,11 +27,12 @@ async def open_database(config: Config) -> AsyncIterator[Database]:
     Example:
         ``async with open_database(config) as database, open_market(config, host, database) as market: ...``
     """
-    path = Database.file(config.database.url, config.store.path)
+    path = Database.file(config.database.address, config.store.path)
     if path is not None:
         await asyncio.to_thread(make_database_sound, path, ledger_faults)
-    with Database.open(config.database.url, config.store.path) as database:
+    with Database.open(config.database.address, config.store.path) as database:
         await asyncio.to_thread(migrate, database)
+        database.changes.listen()
         yield database
 
 

@@ -1,4 +1,4 @@
-"""Opens the published documents: the library with its composer and publisher, and the checks of their exactness."""
+"""Opens the published documents of the primary model: its library with composer and publisher."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.reading_rights import ReadingRights
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.exactness.audit import Auditor
-from kvproxy.exactness.verify import Verifier
 from kvproxy.manifests.version_manifests import ManifestIssuer
 from kvproxy.publish import Publisher
-from kvproxy.stack.open_engine import LoadedModel, OpenStores, RunningEngine
+from kvproxy.publishing.lacking_pages import SharedPages
+from kvproxy.stack.open_model import OpenModel
+from kvproxy.stack.open_records import OpenRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,55 +29,57 @@ class PublishedDocuments:
     publisher: Publisher
 
 
-@dataclass(frozen=True, slots=True)
-class ExactnessChecks:
-    """The two checks of hits against prefills: on request, and of a share of the served hits."""
-
-    verifier: Verifier
-    auditor: Auditor
-
-
 @asynccontextmanager
 async def open_documents(
     settings: DocumentSettings,
-    model: LoadedModel,
-    stores: OpenStores,
-    engine: RunningEngine,
+    opened: OpenModel,
+    records: OpenRecords,
     rights: ReadingRights | None = None,
     hosting: PublishCharging | None = None,
     several_tenants: Callable[[], bool] = lambda: False,
     issuer: ManifestIssuer | None = None,
     own_quota: Callable[[str], DocumentQuota | None] = lambda _: None,
+    shared: SharedPages | None = None,
 ) -> AsyncIterator[PublishedDocuments]:
     """Restore the registered documents and open their publisher. ``rights``: the answers about granted documents;
     ``hosting`` charges for new versions; ``several_tenants`` halves the pages that one of them may pin by default;
-    ``issuer`` signs the manifests of versions; ``own_quota``: a tenant's own instead of the configured one.
+    ``issuer`` signs the manifests of versions; ``own_quota``: a tenant's own instead of the configured one; ``shared``:
+    the pages that processes with the same engine share.
 
     Example:
-        ``async with open_documents(config.documents, model, stores, engine, market.rights) as documents: ...``
+        ``async with open_documents(config.documents, opened, records, market.rights) as documents: ...``
     """
     library = Library(rights)
-    framings = [Framing(f.place, f.system) for f in settings.framings]
-    composer = Composer(model.tokenizer, model.template, library, framings)
+    composer = composer_of(settings, opened, library)
     configured = settings.quota.quota()
     publisher = Publisher(
         composer=composer,
         library=library,
-        registry=stores.registry,
-        local=engine.local,
+        registry=records.registry,
+        local=opened.backend,
         default_visibility=settings.default_visibility,
         max_text=settings.max_text,
         spellings=settings.spellings,
-        texts=stores.prepared,
+        texts=records.prepared,
         hosting=hosting,
         pin_share=lambda: pin_share(settings.pin_share, several=several_tenants()),
         expiry_grace_s=settings.expiry_grace_s,
         quota_of=lambda tenant: own_quota(tenant) or configured,
         issuer=issuer,
+        shared=shared,
     )
     with closing(publisher):
         await publisher.restore()
         yield PublishedDocuments(library, composer, publisher)
+
+
+def composer_of(settings: DocumentSettings, opened: OpenModel, library: Library) -> Composer:
+    """Return what makes a model's prompts, under the configured framings.
+
+    Example: ``composer = composer_of(config.documents, opened, Library(market.rights))``
+    """
+    framings = [Framing(f.place, f.system) for f in settings.framings]
+    return Composer(opened.tokenizer, opened.template, library, framings)
 
 
 def pin_share(chosen: float | None, *, several: bool) -> float:
@@ -85,16 +87,3 @@ def pin_share(chosen: float | None, *, several: bool) -> float:
     if chosen is not None:
         return chosen
     return 0.5 if several else 1.0
-
-
-def make_checks(name: str, engine: RunningEngine, documents: PublishedDocuments) -> ExactnessChecks:
-    """Make the verifier and the auditor, which share the publisher's quarantine. Neither has anything to close.
-
-    Example:
-        ``checks = make_checks("qwen3-4b", engine, documents)``
-    """
-    quarantine = documents.publisher.quarantine
-    return ExactnessChecks(
-        Verifier(documents.composer, documents.library, engine.local, name, quarantine),
-        Auditor(engine.samples, engine.local, quarantine),
-    )

@@ -14,7 +14,6 @@ from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.config import Config, ModelSettings, StoreSettings
 from kvproxy.core.session_hints import RetainPolicy
-from kvproxy.database.database import Database
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.registry.open_registry import open_registry
 from kvproxy.documents.registry.registry import Registry
@@ -28,11 +27,12 @@ from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variab
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.stack.open_database import open_database
 from kvproxy.stack.open_pages import OpenPages, open_pages, wait_for_names
+from kvproxy.stack.open_records import OpenRecords
+from kvproxy.stack.open_responses import open_responses
 from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.spill_files import SpillFolder
 from kvproxy.store.stored_pages import StoredPages
-from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 
 logger = logging.getLogger(__name__)
@@ -52,15 +52,11 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class OpenStores:
-    """The open files under ``store.path``."""
+    """The open files under ``store.path`` of a process with an engine."""
 
     pages: OpenPages
-    database: Database
     spill: SpillFolder | None
-    responses: ResponseStore
-    registry: Registry
-    prepared: Path
-    """The file of prepared texts, which the publisher opens."""
+    records: OpenRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +100,7 @@ async def open_stores(config: Config, model: LoadedModel) -> AsyncIterator[OpenS
     looked into for damage.
 
     Example:
-        ``async with open_stores(config, model) as stores: entries = stores.registry.load()``
+        ``async with open_stores(config, model) as stores: entries = stores.records.registry.load()``
     """
     path, fingerprint = config.store.path, model.weights.fingerprint
     async with AsyncExitStack() as life:
@@ -114,14 +110,11 @@ async def open_stores(config: Config, model: LoadedModel) -> AsyncIterator[OpenS
         await asyncio.to_thread(wait_for_names, pages)
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)
-        responses = life.enter_context(
-            ResponseStore(
-                path / "responses", ttl_s=config.responses.ttl_s, max_size=config.responses.max_size
-            )
-        )
+        responses = life.enter_context(open_responses(config, database))
         registry = await asyncio.to_thread(open_registry, database, path)
-        await asyncio.to_thread(_assign_pages, pages, registry)
-        yield OpenStores(pages, database, spill, responses, registry, path / "prepared.sqlite3")
+        await asyncio.to_thread(_assign_pages, pages, registry, fingerprint)
+        records = OpenRecords(database, responses, registry, path / "prepared.sqlite3")
+        yield OpenStores(pages, spill, records)
 
 
 @asynccontextmanager
@@ -194,12 +187,12 @@ def _log_engine_change(model: LoadedModel, folder: Path) -> None:
         )
 
 
-def _assign_pages(pages: StoredPages, registry: Registry) -> None:
+def _assign_pages(pages: StoredPages, registry: Registry, fingerprint: str) -> None:
     """Count pages for their publishers, and drop pages of no document, which make room first when the store is full.
 
     Where documents were lost to damage, their pages are kept: a restored registry would find them again.
     """
-    owners = registry.page_owners()
+    owners = registry.page_owners(fingerprint)
     pages.assign(owners)
     if aside := registry.damage_reports():
         logger.warning(

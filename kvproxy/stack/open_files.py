@@ -1,4 +1,4 @@
-"""Opens the host's part of manifests, and the exchange of documents in files."""
+"""Opens the host's part of manifests, and the exchange of documents in files: of a process with an engine."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
 from kvproxy.accounts.key_hash import open_secret
 from kvproxy.accounts.open_accounts import OpenAccounts, open_accounts, static_tenants
-from kvproxy.catalog.host_description import MarketHost
+from kvproxy.catalog.host_description import HostedModel, MarketHost
 from kvproxy.catalog.signed_quotes import Quotes
 from kvproxy.charging.hosting_charges import HostingCharges
 from kvproxy.charging.market_charging import MarketCharging, MarketDesks
@@ -60,7 +60,7 @@ async def open_market(config: Config, host: MarketHost, database: Database) -> A
     """Open everything of the market that lives in a migrated database.
 
     Example:
-        ``async with open_market(config, host_of(config, fingerprint, max_context), database) as market: ...``
+        ``async with open_market(config, host_of(config, models), database) as market: ...``
     """
     async with AsyncExitStack() as life:
         opened = await life.enter_async_context(_open_accounts(config, database))
@@ -77,7 +77,7 @@ async def open_market(config: Config, host: MarketHost, database: Database) -> A
             receipt_of=parts.receipts.of,
             paid=paid.note,
         )
-        charging = MarketCharging(ledger, prices.tariffs, prices.terms, desks, fingerprint=host.fingerprint)
+        charging = MarketCharging(ledger, prices.tariffs, prices.terms, desks, fingerprints=host.fingerprints)
         life.push_async_callback(charging.close)
         yield OpenMarket(
             host=host,
@@ -98,15 +98,10 @@ async def open_market(config: Config, host: MarketHost, database: Database) -> A
         )
 
 
-def host_of(config: Config, fingerprint: str, max_context: int) -> MarketHost:
-    """Return the host as it describes itself.
-
-    Example:
-        ``host_of(config, model.weights.fingerprint, 32768)``
-    """
+def host_of(config: Config, models: Iterable[HostedModel]) -> MarketHost:
+    """Return the host as it describes itself, with its models, the primary first."""
     name = config.host.name or platform.node().replace(" ", "-") or "localhost"
-    model = config.model.served_name
-    return MarketHost(name, model, fingerprint, max_context, config.host.url, config.host.contact)
+    return MarketHost(name, tuple(models), config.host.url, config.host.contact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +135,7 @@ def _open_ledger(config: Config, database: Database, grants: Grants) -> Abstract
         currency=config.billing.currency,
         default_credit=config.billing.credit_nano,
         on_booked=_UsesOfGrants(grants),
+        free_while_away=config.database.free_reads_while_down,
     )
 
 

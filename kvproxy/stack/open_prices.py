@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from kvproxy.config import Config
+from kvproxy.database.announcements import ChangeTopic
 from kvproxy.database.database import Database
+from kvproxy.database.topic_changes import TopicChanges
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.stack.tariff_context import file_context
 from kvproxy.tariffs.recorded_tariffs import Tariffs
@@ -47,14 +49,14 @@ async def open_prices(
     Example: ``async with open_prices(config, database) as prices: prices.tariffs.at(now_ms)``
     """
     prices = await asyncio.to_thread(_read_prices, config, database)
-    ended = asyncio.Event()
-    task = asyncio.create_task(_follow(prices, ended, refresh_s))
-    try:
-        yield prices
-    finally:
-        # Never cancelled: its thread would go on reading while the database is closed.
-        ended.set()
-        await task
+    with closing(TopicChanges(database.changes, ChangeTopic.PRICES, refresh_s)) as changes:
+        task = asyncio.create_task(_follow(prices, changes))
+        try:
+            yield prices
+        finally:
+            # Never cancelled: its thread would go on reading while the database is closed.
+            changes.close()
+            await task
 
 
 def _read_prices(config: Config, database: Database) -> OpenPrices:
@@ -67,13 +69,9 @@ def _read_prices(config: Config, database: Database) -> OpenPrices:
     return OpenPrices(tariffs, terms, HostKeys.open(config.store.path))
 
 
-async def _follow(prices: OpenPrices, ended: asyncio.Event, every_s: float) -> None:
+async def _follow(prices: OpenPrices, changes: TopicChanges) -> None:
     failing = False
-    while not ended.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(every_s):
-                await ended.wait()
-                return
+    while await changes.next():
         try:
             await asyncio.to_thread(prices.refresh)
             failing = False

@@ -33,9 +33,9 @@ def make_upkeep(
     return LiveUpkeep(
         LiveParts(
             folder=folder,
-            registry=stores.registry,
+            registry=stores.records.registry,
             pages=stores.pages,
-            responses=stores.responses,
+            responses=stores.records.responses,
             jwks=market.host_keys.jwks,
             engine=engine.local.check,
             recompute=recompute,

@@ -1,4 +1,4 @@
-"""`ResponseStore`: responses that a caller's later request may continue, for a limited time and up to a size."""
+"""`FileResponses`: responses that a later request may continue, in files of one process, up to a time and a size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ROW_BYTES = 256
 _FAULTS = (sqlite3.Error, OSError, diskcache.Timeout, PickleRefused)
 
 
-class ResponseStore:
+class FileResponses:
     """Records by (scope, id): no scope can reach another's. One thread does all I/O, in the order it was asked.
 
     So a record is found by every ``get`` that is asked after its ``put``, whether or not the write has ended. A full or
@@ -45,7 +45,7 @@ class ResponseStore:
         ``ttl_s``: lifetime of a record in seconds. ``max_size`` in bytes: when it is reached, the oldest records of the
         scope that has the most go first, and one that is larger than a quarter of it is not kept.
 
-        Example: ``ResponseStore(store_path / "responses", ttl_s=86_400, max_size=2**30)``
+        Example: ``FileResponses(store_path / "responses", ttl_s=86_400, max_size=2**30)``
         """
         self._folder = folder
         self._ttl_s = ttl_s

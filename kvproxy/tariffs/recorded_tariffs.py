@@ -10,7 +10,9 @@ from typing import Any
 import rfc8785
 from sqlalchemy import Connection, func, insert, select
 
+from kvproxy.database.announcements import ChangeTopic, announce
 from kvproxy.database.database import Database
+from kvproxy.database.database_away import database_away
 from kvproxy.database.tables.tariff_tables import TARIFFS
 from kvproxy.tariffs.appended_rows import lock_rows, next_seq
 from kvproxy.tariffs.model_tariff import Tariff
@@ -68,8 +70,9 @@ class Tariffs:
             self._load(db)
 
     def _append(self, plan: Plan) -> list[TariffRecord]:
-        with self._database.transaction() as db:
+        with database_away("Tariffs"), self._database.transaction() as db:
             lock_rows(db, TARIFFS)
+            announce(db, ChangeTopic.PRICES)
             planned = list(plan(self._load(db)))
             seq = next_seq(db, TARIFFS)
             for at, record in enumerate(planned, seq):

@@ -8,7 +8,9 @@ from bisect import bisect_right, insort
 
 from sqlalchemy import Connection, func, insert, select
 
+from kvproxy.database.announcements import ChangeTopic, announce
 from kvproxy.database.database import Database
+from kvproxy.database.database_away import database_away
 from kvproxy.database.tables.tariff_tables import DOCUMENT_TERMS, TERMS
 from kvproxy.errors import InvalidRequest
 from kvproxy.tariffs.appended_rows import lock_rows, next_seq
@@ -91,7 +93,7 @@ class TermsBook:
 
     def keep(self, terms: DocumentTerms) -> str:
         """Record terms that no document has, such as a grant's, and return their id."""
-        with self._database.transaction() as db:
+        with database_away("Terms"), self._database.transaction() as db:
             found = keep_terms(db, terms)
         self._by_id[found] = terms
         return found
@@ -122,8 +124,9 @@ class TermsBook:
                 "leave the beginning out, and they are valid from now on",
                 param="valid_from",
             )
-        with self._database.transaction() as db:
+        with database_away("Terms"), self._database.transaction() as db:
             lock_rows(db, DOCUMENT_TERMS)
+            announce(db, ChangeTopic.PRICES)
             self._load(db)
             before = self.chosen(document_id, publisher, begins)
             if before is not None and (before.terms, before.licence) == (terms, licence):

@@ -30,6 +30,11 @@ class BillCounters:
             "Booked nano-units: the cost and the cost of the same requests cold, and the cost by who gets it",
             ("kind",),
         )
+        self._money = counter(
+            "kvproxy_money_nano",
+            "Booked nano-units of a currency: the cost, and saved, what the same requests cost more cold",
+            ("currency", "kind"),
+        )
         for outcome in OUTCOMES:
             self._bills.labels(outcome)
         for kind in ("computed", "cached_own", "cached_document", "generated"):
@@ -54,3 +59,5 @@ class BillCounters:
             self._nano.labels("cold_cost").inc(charge.cold_cost)
             self._nano.labels("host").inc(charge.host_share)
             self._nano.labels("publishers").inc(charge.cost - charge.host_share)
+            self._money.labels(charge.currency, "cost").inc(charge.cost)
+            self._money.labels(charge.currency, "saved").inc(max(0, charge.saved))

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,6 +16,17 @@ KEPT = 500
 
 BEHIND = 1000
 """Entries that may wait for a slow follower; older ones are dropped and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FedEntry(Generic[T]):
+    """One entry, and whose it is."""
+
+    scope: str
+    tenant: str
+    private: bool
+    """True: nobody but the callers of its scope may see it, an operator neither."""
+    entry: T
 
 
 class Follower(Generic[T]):
@@ -54,20 +66,35 @@ class Feed(Generic[T]):
     """The latest entries of all tenants; each tenant sees only its own. Event loop only."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[str, T]] = deque(maxlen=KEPT)
+        self._kept: deque[FedEntry[T]] = deque(maxlen=KEPT)
+        self.put_in_all = 0
+        """Entries since the beginning: while it is the same, the feed is."""
         self._followers: list[tuple[str, Follower[T]]] = []
 
-    def put(self, scope: str, entry: T) -> None:
-        """Add an entry for the callers of ``scope``. O(followers)."""
-        self._kept.append((scope, entry))
+    def put(self, scope: str, entry: T, *, tenant: str = "", private: bool = False) -> None:
+        """Add an entry for the callers of ``scope``. O(followers).
+
+        Example: ``feed.put(caller.scope, served, tenant=caller.name, private=not caller.retain)``
+        """
+        self._kept.append(FedEntry(scope, tenant, private, entry))
+        self.put_in_all += 1
         for followed, follower in self._followers:
             if followed == scope:
                 follower.put(entry)
 
     def recent(self, scope: str, most: int) -> list[T]:
         """Return the newest ``most`` entries of a scope, oldest first."""
-        own = [entry for kept, entry in self._kept if kept == scope]
+        own = [kept.entry for kept in self._kept if kept.scope == scope]
         return own[len(own) - min(most, len(own)) :]
+
+    def everybodys(self, scope: str, most: int) -> list[FedEntry[T]]:
+        """Return the newest ``most`` entries of all tenants, oldest first, as an operator of ``scope`` may see them:
+        without those that others keep private. Whoever shows them leaves out what is not the operator's to see.
+
+        Example: ``feed.everybodys(caller.scope, 50)``
+        """
+        seen = [kept for kept in self._kept if kept.scope == scope or not kept.private]
+        return seen[len(seen) - min(most, len(seen)) :]
 
     @contextmanager
     def following(self, scope: str) -> Iterator[Follower[T]]:

@@ -6,18 +6,24 @@ server metrics and of vLLM where these have one, with ``kvproxy_`` in front. All
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 
 from kvproxy.core import Charge, Decision, MeteredTokens, Miss, MissCause, MissReason
-from kvproxy.events import Event, Finished, Started, TextDelta
+from kvproxy.events import Started
 from kvproxy.telemetry.bill_counters import BillCounters
+from kvproxy.telemetry.engine_series import HELP as HELP
+from kvproxy.telemetry.engine_series import EngineCollector
+from kvproxy.telemetry.engine_series import Figures as Figures
+from kvproxy.telemetry.fleet_series import FleetCollector, FleetSeries
+from kvproxy.telemetry.process_figures import ProcessFigures
+from kvproxy.telemetry.replica_counters import ReplicaCounters
+from kvproxy.telemetry.reply_meter import Meter
+from kvproxy.telemetry.service_figures import ServiceCollector, ServiceFigures
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -65,82 +71,6 @@ TOTAL_S = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The engine's state at one moment, and its counts since its start."""
-
-    running: int
-    waiting: int
-    pages: Mapping[str, int]
-    """Pages by state; the states exclude each other and add up to the page budget."""
-    quarantined: int
-    audits: Mapping[str, int]
-    """Audits by result."""
-    counters: Mapping[str, int] = field(default_factory=dict)
-    """Further counts that only grow, by a name of HELP."""
-    gauges: Mapping[str, int] = field(default_factory=dict)
-    """Further values that rise and fall, by a name of HELP."""
-
-
-HELP = {
-    "spec_decode_draft_tokens": "Draft tokens of speculative decoding",
-    "spec_decode_accepted_tokens": "Draft tokens that became part of an answer",
-    "preemptions": "Sequences that were preempted by an older one or by another tenant's, and are computed again",
-    "page_write_failures": "Pages that requests computed, or that were evicted, and that the disk did not take",
-    "store_refuses_pages": "1 while the disk refuses pages of documents, which stay in memory alone",
-    "spill_refuses_pages": "1 while the disk refuses evicted pages, which are dropped",
-    "disk_page_reads": "Stored pages read from files of this machine",
-    "object_page_reads": "Pages read from the object store and used",
-    "object_page_misses": "Pages that neither a file nor the object store had",
-    "object_page_rejects": "Pages that the object store did not give, or gave unsound",
-    "object_pages_written": "Pages written to the object store",
-    "object_bytes_read": "Bytes of objects read",
-    "object_bytes_written": "Bytes of objects written",
-    "object_failures": "Requests to the object store that failed, or were not made while it is left alone",
-    "object_pages": "Pages of this engine that are known to be in the object store",
-    "object_backlog": "Pages that wait to be written to the object store, or deleted from it",
-    "object_store_resting": "1 while the object store is left alone after repeated failures",
-    "spilled_pages": "Pages with a copy on disk that lasts as long as this process",
-    "pinned_pages": "Pages that publishers have pinned in memory",
-}
-
-
-class Meter:
-    """Token counts of one reply, updated while it is sent and added to the metrics when it is closed."""
-
-    def __init__(self, started: Started, prompt_tokens: int, close: Callable[[Meter], None]) -> None:
-        self._started = started
-        self._prompt_tokens = prompt_tokens
-        self._close: Callable[[Meter], None] | None = close
-        self._generated: dict[int, int] = {}
-
-    def event(self, choice: int, event: Event) -> None:
-        """Count an event of the engine's. A reply that is cancelled counts up to its last event."""
-        if isinstance(event, TextDelta):
-            self._generated[choice] = self._generated.get(choice, 0) + event.tokens
-        elif isinstance(event, Finished):
-            self._generated[choice] = event.usage.completion_tokens
-
-    def close(self) -> None:
-        """Add the counts to the metrics. Idempotent."""
-        close, self._close = self._close, None
-        if close is not None:
-            close(self)
-
-    @property
-    def prompt_tokens(self) -> dict[str, int]:
-        """Prompt tokens by the source of their KV."""
-        if self._started.parsed:
-            return {"upstream": self._prompt_tokens}
-        cached = self._started.cached_tokens
-        return {"cached": cached, "prefilled": max(0, self._prompt_tokens - cached)}
-
-    @property
-    def generated(self) -> int:
-        """Tokens generated so far, of all choices."""
-        return sum(self._generated.values())
-
-
 class Metrics:
     """The metrics of one server. Event loop only."""
 
@@ -175,14 +105,26 @@ class Metrics:
             ("cache",),
             buckets=TTFT_S,
         )
+        self._open_token_counters()
+        self._bills = BillCounters(self._registry)
+        self._replicas = ReplicaCounters(self._registry)
+        self.process = ProcessFigures()
+        """The process's own figures; sampled on a thread before each scrape."""
+        self._registry.register(self.process)
+        self._begin_series()
+
+    def _open_token_counters(self) -> None:
+        counter = partial(Counter, registry=self._registry)
         self._prompt_tokens = counter(
             "kvproxy_prompt_tokens",
-            "Tokens of prompts, by the source of their KV",
+            "Tokens of prompts, by the source of their KV; unconfirmed: a fleet's, of a client that left early",
             ("source",),
         )
         self._generation_tokens = counter("kvproxy_generation_tokens", "Tokens of answers")
-        self._bills = BillCounters(self._registry)
-        self._begin_series()
+        self._saved = counter(
+            "kvproxy_saved_seconds",
+            "Seconds of prefill that hits were spared: their cached tokens at the measured speed of their model",
+        )
 
     def request(self, endpoint: str, dialect: str, status: int, seconds: float) -> None:
         """Count a request. ``endpoint`` is a route's pattern, never the client's path, so labels stay bounded.
@@ -192,9 +134,11 @@ class Metrics:
         self._requests.labels(endpoint, dialect, str(status)).inc()
         self._duration.labels(endpoint).observe(seconds)
 
-    def reply(self, decision: Decision, started: Started, prompt_tokens: int, ttft_s: float) -> Meter:
+    def reply(
+        self, decision: Decision, started: Started, prompt_tokens: int, ttft_s: float, model: str = ""
+    ) -> Meter:
         """Count a reply at its first token; return its meter, which must be closed when the reply ends or fails. A miss
-        is counted by ``missed``.
+        is counted by ``missed``. ``model``: the served one, the label of a fleet's replicas.
 
         Example: ``meter = metrics.reply(decision, started, 3774, clock.elapsed_s)``
         """
@@ -202,6 +146,7 @@ class Metrics:
         if not missed:
             self._hits.labels("collapsed" if started.collapsed else "hit").inc()
         self._ttft.labels("miss" if missed else "hit").observe(ttft_s)
+        self._replicas.begun(model, started)
         return Meter(started, prompt_tokens, self._ended)
 
     def missed(self, miss: Miss) -> None:
@@ -211,6 +156,10 @@ class Metrics:
         """
         self._misses.labels(miss.reason.value, (miss.cause or MissCause.UNKNOWN).value).inc()
 
+    def saved(self, microseconds: int) -> None:
+        """Count the prefill that an ended request was spared. Example: ``metrics.saved(1_250_000)``."""
+        self._saved.inc(max(0, microseconds) / 1e6)
+
     def _begin_series(self) -> None:
         # Rates are computed from series that exist from the start: a missing series is not read as zero.
         for kind in ("hit", "collapsed"):
@@ -218,7 +167,7 @@ class Metrics:
         for reason in MissReason:
             for cause in MissCause:
                 self._misses.labels(reason.value, cause.value)
-        for source in ("cached", "prefilled", "upstream"):
+        for source in ("cached", "prefilled", "upstream", "unconfirmed"):
             self._prompt_tokens.labels(source)
 
     def bill(self, outcome: str, metered: MeteredTokens | None, charge: Charge | None) -> None:
@@ -231,49 +180,32 @@ class Metrics:
     def _ended(self, meter: Meter) -> None:
         for source, tokens in meter.prompt_tokens.items():
             self._prompt_tokens.labels(source).inc(tokens)
+        self._replicas.ended(meter)
         self._generation_tokens.inc(meter.generated)
 
     def follow(self, figures: Callable[[], Figures]) -> None:
         """Show the engine's figures; ``figures`` is called at each scrape."""
-        self._registry.register(_EngineFigures(figures))
+        self._registry.register(EngineCollector(figures))
+
+    def follow_service(self, figures: Callable[[], ServiceFigures]) -> None:
+        """Show whether requests are served, and the ledger's state; ``figures`` is called at each scrape."""
+        self._registry.register(ServiceCollector(figures))
+
+    def follow_fleets(self, series: Callable[[], Sequence[FleetSeries]]) -> None:
+        """Show the fleets' replicas; ``series`` is called at each scrape. A replica that is gone has no series behind
+        it."""
+
+        def followed() -> Sequence[FleetSeries]:
+            fleets = series()
+            self._replicas.keep((fleet.fleet, one.replica) for fleet in fleets for one in fleet.replicas)
+            return fleets
+
+        self._registry.register(FleetCollector(followed))
 
     def text(self) -> bytes:
         """Return all metrics as text of CONTENT_TYPE. Takes some milliseconds."""
         return generate_latest(self._registry)
 
-
-class _EngineFigures(Collector):
-    def __init__(self, figures: Callable[[], Figures]) -> None:
-        self._figures = figures
-
-    def describe(self) -> list[Metric]:
-        """Return no names, so that registration does not ask the engine."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        now = self._figures()
-        yield GaugeMetricFamily("kvproxy_num_requests_running", "Requests being computed", now.running)
-        yield GaugeMetricFamily("kvproxy_num_requests_waiting", "Requests that wait for a place", now.waiting)
-        pages = GaugeMetricFamily(
-            "kvproxy_kv_pages",
-            "Pages of KV in memory by state; evictable pages stay until their memory is needed",
-            labels=["state"],
-        )
-        for state, count in now.pages.items():
-            pages.add_metric([state], count)
-        yield pages
-        yield GaugeMetricFamily(
-            "kvproxy_quarantined_documents",
-            "Document versions in quarantine, with kept pages that are not used",
-            now.quarantined,
-        )
-        audits = CounterMetricFamily(
-            "kvproxy_audits", "Hits that were computed again from scratch, by result", labels=["result"]
-        )
-        for result, count in now.audits.items():
-            audits.add_metric([result], count)
-        yield audits
-        for name, count in now.counters.items():
-            yield CounterMetricFamily(f"kvproxy_{name}", HELP[name], count)
-        for name, count in now.gauges.items():
-            yield GaugeMetricFamily(f"kvproxy_{name}", HELP[name], count)
+    def families(self) -> Iterator[Metric]:
+        """Yield every family with its samples now. Example: ``names = [f.name for f in metrics.families()]``."""
+        yield from self._registry.collect()

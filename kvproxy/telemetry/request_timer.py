@@ -23,6 +23,10 @@ class Timings:
         self._began = clock()
         self._waited = 0.0
         self._named: dict[str, float] = {}
+        self.phases: list[tuple[str, float, float]] = []
+        """Each measured block in the order of their ends: its name, and its begin and end by the clock."""
+        self.first_at: float | None = None
+        """The moment of the first token, of the first choice."""
         self.decision: Decision | None = None
         """Set as soon as it is final, which for a miss is before its prefill."""
 
@@ -33,7 +37,9 @@ class Timings:
         try:
             yield
         finally:
-            self._named[name] = self._named.get(name, 0.0) + self._clock() - began
+            ended = self._clock()
+            self.phases.append((name, began, ended))
+            self._named[name] = self._named.get(name, 0.0) + ended - began
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -43,6 +49,11 @@ class Timings:
             yield
         finally:
             self._waited += self._clock() - began
+
+    def note_first(self) -> None:
+        """Note that the first token is there; later calls change nothing."""
+        if self.first_at is None:
+            self.first_at = self._clock()
 
     @property
     def elapsed_s(self) -> float:

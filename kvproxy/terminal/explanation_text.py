@@ -38,6 +38,8 @@ def explanation_text(told: dict[str, Any]) -> Text:
     if told["cause"]:
         text.append(f"\ncause: {told['cause']}", style="bold")
         text.append(f" - {told['meaning']}")
+    if told.get("replica"):
+        text.append(f"\n{_replica(told['replica'], told['cause'])}")
     if told["compared"]:
         text.append(f"\ncompared with {_other(told['compared'])}")
     if told["difference"]:
@@ -46,6 +48,16 @@ def explanation_text(told: dict[str, Any]) -> Text:
         text.append("\n-> ", style="bold")
         text.append(told["do"])
     return text
+
+
+def _replica(replica: dict[str, Any], cause: str | None) -> str:
+    """Return the replica of a fleet that would answer, and what it is believed to hold."""
+    name = f"replica {replica['name']}" if replica["name"] else "a replica"
+    line = f"{name}: {replica['expected_tokens']:,} tokens expected there, in blocks of {replica['block_tokens']}"
+    if replica["rounded_tokens"]:
+        line += f"; {replica['rounded_tokens']} tokens of the document fill no block and are computed"
+    said = not replica["detail"] or cause == "rounded-to-block"  # whose detail is those tokens
+    return line if said else f"{line}; {replica['detail']}"
 
 
 def _other(compared: dict[str, Any]) -> str:

@@ -36,11 +36,15 @@ def print_documents(documents: Iterable[dict[str, Any]]) -> None:
             Text(name + " QUARANTINED", style="bold red") if confined else Text(name),
             f"{d['tokens']:,}",
             f"{d['characters']:,}",
-            d["visibility"] + (", pinned" if d.get("pinned") else ""),
+            d["visibility"] + _pinned(d.get("pinned")),
             framings,
             f"{size:.1f} MiB",
         )
     console().print(table)
+
+
+def _pinned(pinned: object) -> str:
+    return f", pinned ({pinned})" if isinstance(pinned, str) else ", pinned" if pinned else ""
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
@@ -52,7 +56,14 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 
 def print_verifications(rows: Sequence[dict[str, Any]]) -> None:
-    """Print the table of ``kvproxy verify``."""
+    """Print the table of ``kvproxy verify``. A fleet's pages and logits cannot be seen: it has no columns of them."""
+    of_fleet = any(r.get("agreement") for r in rows)
+    out = console()
+    out.print(_agreement_table(rows) if of_fleet else _exactness_table(rows))
+    out.print(Text(agreement_summary(rows) if of_fleet else summary(rows)))
+
+
+def _exactness_table(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(
         "document",
         "framing",
@@ -66,7 +77,6 @@ def print_verifications(rows: Sequence[dict[str, Any]]) -> None:
         "verdict",
     )
     for r in rows:
-        difference = "-" if r["largest_difference"] is None else f"{r['largest_difference']:.6g}"
         table.add_row(
             Text(r["document"]),
             r["framing"],
@@ -76,12 +86,50 @@ def print_verifications(rows: Sequence[dict[str, Any]]) -> None:
             _of(r["equal_positions"], r["positions"]),
             _of(r["equal_greedy"], r["greedy_tokens"]),
             _of(r["equal_argmax"], r["positions"]),
-            "0.0" if difference == "0" else difference,
+            _difference(r),
             _verdict(r),
         )
-    out = console()
-    out.print(table)
-    out.print(Text(summary(rows)))
+    return table
+
+
+def _agreement_table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table("document", "framing", "cached", "of prompt", "greedy", "largest difference", "verdict")
+    for r in rows:
+        prompt = (r.get("agreement") or {}).get("prompt_tokens")
+        table.add_row(
+            Text(r["document"]),
+            r["framing"],
+            f"{r['cached_tokens']:,}",
+            "-" if prompt is None else f"{prompt:,}",
+            _of(r["equal_greedy"], r["greedy_tokens"]),
+            _difference(r),
+            _verdict(r),
+        )
+    return table
+
+
+def _difference(row: dict[str, Any]) -> str:
+    found = row["largest_difference"]
+    return "-" if found is None else f"{found:.6g}" if found else "0.0"
+
+
+def agreed(row: dict[str, Any]) -> bool:
+    """Return whether a comparison is of a fleet's answers, and all of their greedy tokens are the same."""
+    return bool((row.get("agreement") or {}).get("agrees"))
+
+
+def agreement_summary(rows: Sequence[dict[str, Any]]) -> str:
+    """One line over all comparisons of a fleet's answers, which are never exact."""
+    compared = [r for r in rows if not r["note"]]
+    agree = sum(1 for r in compared if r["agreement"]["agrees"])
+    equal, tokens = sum(r["equal_greedy"] for r in compared), sum(r["greedy_tokens"] for r in compared)
+    known = [r["largest_difference"] for r in compared if r["largest_difference"] is not None]
+    far = f", largest logprob difference {max(known):.6g}" if known else ""
+    line = (
+        f"{agree} of {len(rows)} agree: greedy tokens equal {equal} of {tokens}{far}; a fleet is never exact"
+    )
+    missing = len(rows) - len(compared)
+    return line + (f"; {missing} could not be compared" if missing else "")
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
@@ -103,6 +151,10 @@ def _of(equal: int, total: int) -> str:
 def _verdict(row: dict[str, Any]) -> Text:
     if row["exact"]:
         return Text("exact", style="green")
+    if (agreement := row.get("agreement")) is not None and not row["note"]:
+        where = f" at {agreement['replica']}" if agreement["replica"] else ""
+        agrees = agreement["agrees"]
+        return Text(f"{'agrees' if agrees else 'DIFFERS'}{where}", style="green" if agrees else "bold red")
     first = row["first_difference"]
     where = "" if first is None else f" from position {first:,} on"
     return Text(row["note"] or f"DIFFERS{where}", style="bold red")

@@ -65,6 +65,8 @@ class TieredPages:
         self.behind = WriteBehind(local, objects, deletes)
         self._deletes = deletes
         self._acknowledge = acknowledge
+        self._released: set[bytes] = set()
+        """Pages whose objects another proxy deletes."""
         self._listing = NameListing(objects, relist_s, self.behind.resume)
 
     def wait_for_names(self, timeout_s: float) -> bool:
@@ -178,11 +180,29 @@ class TieredPages:
         Raises Unavailable when it cannot be noted.
         """
         doomed = list(keys)
+        shared = [key for key in doomed if key not in self._released]
+        self._released.difference_update(doomed)
         try:
-            self.behind.delete(doomed)
+            self.behind.delete(shared)
         except OSError as e:
             raise Unavailable(f"the page store cannot delete: {e.strerror}", retry_after_s=60) from e
         return self.local.delete(doomed)
+
+    def find(self, keys: Sequence[bytes]) -> int:
+        """Look in the object store for pages that neither tier lists, so that ``has`` knows of them; return the
+        number of pages that are there. Raises nothing.
+
+        Example: ``pages.find([stored_key(page.key, scope) for page in kept.pages])``
+        """
+        missing = [key for key in keys if not self.has(key)]
+        self.objects.find(key for key in missing if key not in self._deletes)
+        return sum(map(self.has, keys))
+
+    def release(self, keys: Sequence[bytes]) -> None:
+        """Leave the objects of pages to the proxy that deletes them: the next ``delete`` of them drops local files
+        alone. It would else take pages away that were published again meanwhile."""
+        self._released.update(keys)
+        self.objects.forget(keys)
 
     def assign(self, owners: Mapping[bytes, str]) -> None:
         """Count pages for their publishers; see ``PageStore.assign``."""
@@ -205,6 +225,7 @@ class TieredPages:
 
     def _stored(self, key: bytes) -> None:
         """Bring a page that has just been stored locally to the object store: now, or later."""
+        self._released.discard(key)
         if self.objects.has(key) and key not in self._deletes:
             return
         if self._acknowledge == "local":

@@ -72,10 +72,12 @@ def _registry(snapshot: Snapshot) -> tuple[RegistrySnapshot | None, StoreCheck]:
         what = e.message if isinstance(e, KVProxyError) else str(e)
         fault = StoreFault(StorePart.DATABASE, f"it cannot be read: {what}", "restore a backup")
         return None, StoreCheck((fault,))
+    unfinished = [] if registry.unfinished is None else [registry.unfinished]
+    cut_short = of_lines(StorePart.DATABASE, unfinished, "drop")
     if registry.broken:
-        return None, of_lines(StorePart.DATABASE, registry.broken, "rebuild")
+        return None, joined([cut_short, of_lines(StorePart.DATABASE, registry.broken, "rebuild")])
     lost = of_lines(StorePart.DOCUMENTS, registry.faults, "forget with a report")
-    return registry, joined([lost, StoreCheck((), (), {"documents": len(registry.entries)})])
+    return registry, joined([cut_short, lost, StoreCheck((), (), {"documents": len(registry.entries)})])
 
 
 def _pages(

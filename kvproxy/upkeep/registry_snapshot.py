@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection, NullPool, create_engine, inspect
@@ -29,6 +29,8 @@ class RegistrySnapshot:
     faults: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     """Faults of the database itself, which make its rows unreadable."""
+    unfinished: str | None = None
+    """A write that a killed process left at the end of the database's log; the next start drops it."""
 
     @property
     def page_owners(self) -> dict[bytes, str]:
@@ -41,12 +43,13 @@ class RegistrySnapshot:
         return owners
 
 
-def read_snapshot(db: Connection) -> RegistrySnapshot:
-    """Read the registry of an open database. Raises sqlalchemy's DBAPIError where it cannot be read.
+def read_snapshot(db: Connection, fingerprint: str = "") -> RegistrySnapshot:
+    """Read the registry of an open database, with the pages of one engine, or of all for an empty ``fingerprint``.
+    Raises sqlalchemy's DBAPIError where it cannot be read.
 
     Example: ``registry.snapshot(read_snapshot)``
     """
-    found = read_verified(db)
+    found = read_verified(db, fingerprint)
     aliases = [row for row in rows_of(db, DOCUMENT_ALIASES) if row_fault(DOCUMENT_ALIASES, row) is None]
     manifests = [row for row in rows_of(db, DOCUMENT_MANIFESTS) if row_fault(DOCUMENT_MANIFESTS, row) is None]
     return RegistrySnapshot(
@@ -66,11 +69,14 @@ def read_file_snapshot(path: Path) -> RegistrySnapshot:
     """
     if not path.exists():
         return RegistrySnapshot()
-    if broken := database_faults(path):
-        return RegistrySnapshot(broken=tuple(broken))
+    found = database_faults(path)
+    if found.broken:
+        return RegistrySnapshot(broken=found.broken, unfinished=found.unfinished)
     engine = create_engine("sqlite://", creator=lambda: read_only(path), poolclass=NullPool)
     try:
         with engine.connect() as db:
-            return read_snapshot(db) if inspect(db).has_table(DOCUMENT_VERSIONS.name) else RegistrySnapshot()
+            has_rows = inspect(db).has_table(DOCUMENT_VERSIONS.name)
+            rows = read_snapshot(db) if has_rows else RegistrySnapshot()
+            return replace(rows, unfinished=found.unfinished)
     finally:
         engine.dispose()

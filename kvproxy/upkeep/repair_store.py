@@ -19,7 +19,7 @@ from kvproxy.store.disk import PageDisk
 from kvproxy.store.index_rescue import copy_sealed_records, list_page_files
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.store_folder import Rescue, hold_folder, rebuild_index
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 from kvproxy.upkeep.check_store import PREPARED_FILE
 from kvproxy.upkeep.store_faults import StoreCheck, StoreFault, StorePart
 
@@ -31,7 +31,7 @@ class RepairParts:
 
     registry: Callable[[], AbstractContextManager[Registry]]
     pages: Callable[[], AbstractContextManager[PageStore]]
-    responses: Callable[[], AbstractContextManager[ResponseStore]]
+    responses: Callable[[], AbstractContextManager[FileResponses]]
     check: Callable[[], StoreCheck]
     responses_ttl_s: float
 

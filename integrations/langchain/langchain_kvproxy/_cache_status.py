@@ -24,13 +24,16 @@ class CacheReport(TypedDict):
     """Of a miss, from the proxy's closed list: `no-document`, `new-preamble`, `not-resident` …"""
     cause: str | None
     """Of a miss: what differed from the nearest text, `timestamp`, `tools-order` …, where the proxy knew it at the
-    first token. The proxy's docs/misses.md says what to do about each."""
+    first token; of a fleet's hit the reason for no more of it: `rounded-to-block`, `evicted`. The proxy's
+    docs/misses.md says what to do about each."""
     document: str | None
     """The published document at the head of the prompt, without its version; None where only an earlier
     prompt matched."""
     version: int | None
     tokens: int
     """The number of the prompt's tokens that were not computed for this request."""
+    expected: int | None
+    """In a stream of a fleet's answer: the number that the proxy expected, before the replica told it; else None."""
     exact: bool
     """True where tokens were taken from kept pages that, as the proxy has shown, give the bits of a prefill."""
     timings_ms: dict[str, float]
@@ -49,7 +52,10 @@ def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
     causes = [note[6:] for note in notes if note.startswith("cause=")]
     detail = [word for word in first.split(",") if word]
     tokens = next((int(w[7:]) for w in detail if re.fullmatch(r"tokens=\d+", w)), 0)
-    reasons = [w for w in detail if w not in ("exact", "inexact", "pending") and not w.startswith("tokens=")]
+    expected = next((int(w[9:]) for w in detail if re.fullmatch(r"expected=\d+", w)), None)
+    reasons = [w for w in detail if w not in ("exact", "inexact", "pending") and "=" not in w]
+    if any(w.startswith("block=") for w in detail):
+        causes.append("rounded-to-block")
     document, _, version = unquote(fields.get("key", "")).partition("@")
     return CacheReport(
         status=_status(fields, detail),
@@ -57,15 +63,16 @@ def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
         cause=causes[0] if causes else None,
         document=document or None,
         version=int(version) if version.isdigit() else None,
-        tokens=tokens,
+        tokens=tokens if expected is None else expected,
+        expected=expected,
         exact="exact" in detail,
         timings_ms=_timings(headers.get("server-timing", "")),
     )
 
 
 def settled(report: CacheReport, cached_tokens: int) -> CacheReport:
-    """Return a pending report as a hit or a miss, now that the usage is known; any other report as it is."""
-    if report["status"] != "pending":
+    """Return a pending or expected report as a hit or a miss, now that the usage is known; any other one as it is."""
+    if report["status"] != "pending" and report["expected"] is None:
         return report
     return {**report, "status": "hit" if cached_tokens else "miss", "tokens": cached_tokens}
 

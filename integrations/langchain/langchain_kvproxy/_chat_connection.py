@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_valid
 from langchain_kvproxy import _http, _protocol
 from langchain_kvproxy._arguments import EXTRA_BODY_ADVICE, refuse_unknown
 from langchain_kvproxy._errors import start_one, too_slow
-from langchain_kvproxy._served_model import ServedModel
+from langchain_kvproxy._sole_model import SoleModel
 
 
 class ChatConnection(BaseChatOpenAI):
@@ -35,7 +35,7 @@ class ChatConnection(BaseChatOpenAI):
     stream_usage: bool | None = True
     """Whether streams end with their usage."""
 
-    _served: ServedModel = PrivateAttr(default_factory=ServedModel)
+    _served: SoleModel = PrivateAttr(default_factory=SoleModel)
 
     @model_validator(mode="before")
     @classmethod

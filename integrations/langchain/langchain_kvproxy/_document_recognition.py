@@ -41,6 +41,8 @@ class DocumentReport:
     tokens: int | None = None
     resident: int | None = None
     """Tokens that the proxy keeps of it at the head of a system message; None where that is not known."""
+    replicas: int = 0
+    """Of a fleet: the number of replicas that hold some of it at the head of a system message."""
     characters: int = 0
     offset: int = 0
     """Characters of its part that stand before it."""
@@ -66,7 +68,9 @@ class DocumentReport:
             said.append(f"{self.characters:,} characters")
         said.append(_MEANING[self.status].format(document=self.document, current=self.current))
         if self.resident is not None:
-            said.append(f"{self.resident:,} tokens kept")
+            said.append(
+                f"{self.resident:,} tokens kept" + (f" at {self.replicas} replicas" if self.replicas else "")
+            )
         return ", ".join(said)
 
 
@@ -245,7 +249,8 @@ def _report(
     status: Status | None,
     differs: tuple[int, str, str] | None = None,
 ) -> DocumentReport:
-    resident = next((f["resident_tokens"] for f in info.get("framings", ()) if f["name"] == "system"), None)
+    head: Mapping[str, Any] = next((f for f in info.get("framings", ()) if f["name"] == "system"), {})
+    resident = head.get("resident_tokens")
     current = ref_of(info) if info["current"] else _current(info["id"], listing)
     return DocumentReport(
         *piece.place,
@@ -255,6 +260,7 @@ def _report(
         current,
         info["tokens"],
         resident if status is None else None,
+        len(head.get("replicas", ())) if status is None else 0,
         characters=len(piece.text or ""),
         differs=differs,
     )

@@ -43,6 +43,7 @@ from kvproxy.core import (
     Residency,
     stored_key,
 )
+from kvproxy.core.replica_choice import ReplicaResidency
 from kvproxy.core.session_hints import RETAIN_DEFAULTS, RetainPolicy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
 from kvproxy.engine.cache.prefix_index import Node
@@ -88,8 +89,17 @@ class EmbeddedBackend(EngineFigures):
         exact = numerics.exact and not self._doubted
         pages = self._engine.cache.pool.total
         context, places = self._engine.max_context, self._engine.places
-        size = self._engine.cache.pool.shape.bytes
-        return EngineInfo(self._model, context, PAGE_TOKENS, pages * PAGE_TOKENS, exact, places, size)
+        size, fingerprint = self._engine.cache.pool.shape.bytes, self._engine.model.fingerprint
+        return EngineInfo(
+            self._model,
+            context,
+            PAGE_TOKENS,
+            pages * PAGE_TOKENS,
+            exact,
+            places,
+            size,
+            fingerprint=fingerprint,
+        )
 
     def ready(self) -> str | None:
         return None if self._engine.alive else "the engine is not running"
@@ -168,7 +178,7 @@ class EmbeddedBackend(EngineFigures):
                 pass
         return kept_by(holder[0], self._engine.model.fingerprint, self._engine.cache.pool.shape.bytes)
 
-    async def known(self, kept: Kept, scope: str) -> int:
+    async def known(self, kept: Kept, scope: str, owner: str | None = None) -> int:
         if kept.fingerprint != self._engine.model.fingerprint or self._store is None:
             return 0
         store, cache = self._store, self._engine.cache
@@ -180,7 +190,7 @@ class EmbeddedBackend(EngineFigures):
     def cost_of(self, kept: Kept, scope: str) -> KeptCost:
         return kept_cost(self._engine.cache, kept, scope)
 
-    def in_memory(self, kept: Kept, scope: str) -> int:
+    def in_memory(self, kept: Kept, scope: str, owner: str | None = None) -> int:
         return tokens_in_memory(self._engine.cache, kept, scope)
 
     @property
@@ -195,11 +205,14 @@ class EmbeddedBackend(EngineFigures):
 
         return self._engine.cache.residency(kept, caller.readable, is_far)
 
+    def replicas_of(self, kept: Kept, caller: Caller) -> tuple[ReplicaResidency, ...]:
+        return ()
+
     def pin_room(self) -> int:
         cache = self._engine.cache
         return max(0, most_pinned(cache) - cache.pinned)
 
-    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+    async def pin(self, kept: Kept, scope: str, owner: str | None = None) -> Callable[[], Awaitable[None]]:
         cache = self._engine.cache
         for pause_s in _PIN_PAUSES_S:
             await asyncio.sleep(pause_s)
@@ -221,7 +234,9 @@ class EmbeddedBackend(EngineFigures):
 
         return release
 
-    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+    async def forget(
+        self, kept: Kept, scope: str, still_kept: frozenset[bytes], owner: str | None = None
+    ) -> None:
         cache = self._engine.cache
         await self._on_engine(lambda: discard_pages(cache, kept, scope, still_kept))
         if self._store is not None:

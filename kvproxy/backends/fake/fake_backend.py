@@ -66,6 +66,7 @@ class FakeBackend(PlannedAnswers):
         start_delay_s: float = 0.0,
         token_delay_s: float = 0.0,
         places: int = 2**20,
+        fingerprint: str = "fake",
     ) -> None:
         super().__init__()
         self.info = EngineInfo(
@@ -76,10 +77,10 @@ class FakeBackend(PlannedAnswers):
             exact=exact,
             places=places,
             page_bytes=4 * PAGE_TOKENS,
+            fingerprint=fingerprint,
         )
         self._prefixes = FakePrefixes(set() if disk is None else disk)
-        self.start_delay_s = start_delay_s
-        self.token_delay_s = token_delay_s
+        self.start_delay_s, self.token_delay_s = start_delay_s, token_delay_s
         self.gate: asyncio.Event | None = None
         self.not_ready: str | None = None
         self.collapsed = False
@@ -201,14 +202,13 @@ class FakeBackend(PlannedAnswers):
             done = min(done + PAGE_TOKENS, len(token_ids))
             if progress is not None:
                 progress(done, len(token_ids))
-        there = self._prefixes.store(scope, token_ids, reuse)
-        computed = len(token_ids) - there
-        spent = self.start_delay_s if computed else 0.0
-        return Kept("fake", token_ids, pages_of(token_ids), 4 * len(token_ids), spent, computed)
+        computed = len(token_ids) - self._prefixes.store(scope, token_ids, reuse)
+        pages, spent = pages_of(token_ids), self.start_delay_s if computed else 0.0
+        return Kept(self.info.fingerprint, token_ids, pages, 4 * len(token_ids), spent, computed)
 
-    async def known(self, kept: Kept, scope: str) -> int:
-        """See ``LocalBackend.known``."""
-        return self._prefixes.restore(kept, scope) if kept.fingerprint == "fake" else 0
+    async def known(self, kept: Kept, scope: str, owner: str | None = None) -> int:
+        """See ``LocalBackend.known``. Example: ``await backend.known(kept, PUBLIC)``."""
+        return self._prefixes.restore(kept, scope) if kept.fingerprint == self.info.fingerprint else 0
 
     def resident(self, kept: Kept, caller: Caller) -> int:
         """See ``LocalBackend.resident``."""
@@ -222,16 +222,16 @@ class FakeBackend(PlannedAnswers):
         """See ``LocalBackend.residency``; everything is in memory here."""
         return Residency(memory=self.resident(kept, caller))
 
-    def in_memory(self, kept: Kept, scope: str) -> int:
-        """See ``LocalBackend.in_memory``."""
+    def in_memory(self, kept: Kept, scope: str, owner: str | None = None) -> int:
+        """See ``LocalBackend.in_memory``. Example: ``backend.in_memory(kept, PUBLIC)``."""
         return self._prefixes.longest(kept.token_ids, (scope,))
 
     def pin_room(self) -> int:
         """See ``LocalBackend.pin_room``."""
         return self.most_pinned - len(self._prefixes.pinned_pages())
 
-    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
-        """See ``LocalBackend.pin``."""
+    async def pin(self, kept: Kept, scope: str, owner: str | None = None) -> Callable[[], Awaitable[None]]:
+        """See ``LocalBackend.pin``. Example: ``release = await backend.pin(kept, PUBLIC)``."""
         new = {stored_key(page.key, scope) for page in kept.pages} - self._prefixes.pinned_pages()
         if len(new) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
@@ -243,7 +243,9 @@ class FakeBackend(PlannedAnswers):
 
         return release
 
-    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+    async def forget(
+        self, kept: Kept, scope: str, still_kept: frozenset[bytes], owner: str | None = None
+    ) -> None:
         """See ``LocalBackend.forget``.
 
         Example: ``await backend.forget(kept, PUBLIC, frozenset())``
@@ -299,10 +301,8 @@ class FakeBackend(PlannedAnswers):
         await asyncio.sleep(self.start_delay_s)
         token_ids = generation.prompt.token_ids
         cached = 0 if generation.fresh else self._prefixes.resident(token_ids, generation.caller)
-        if cached < generation.require_cached:
-            raise HitLost(
-                f"{cached} of {generation.require_cached} positions are there", MissReason.NOT_RESIDENT
-            )
+        if cached < (needed := generation.require_cached):
+            raise HitLost(f"{cached} of {needed} positions are there", MissReason.NOT_RESIDENT)
         until = kept_until(generation)
         for span in generation.prompt.documents:
             if span.scope is not None and span.end <= until:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -15,12 +15,19 @@ from kvproxy.events import Event
 
 
 class FakeMisses:
-    """A :class:`MissBackend` in front of a local backend, with upstream models that say ``text``."""
+    """A :class:`MissBackend` in front of a local backend, with upstream models that say ``text``. ``others``: backends
+    of further served models, by name."""
 
     def __init__(
-        self, local: LocalBackend, *, upstreams: tuple[str, ...] = (), text: str = "from upstream"
+        self,
+        local: LocalBackend,
+        *,
+        upstreams: tuple[str, ...] = (),
+        text: str = "from upstream",
+        others: Mapping[str, LocalBackend] | None = None,
     ) -> None:
         self._local = local
+        self._others = dict(others or {})
         self._upstreams = upstreams
         self.text = text
         self.missed: list[tuple[Generation, dict[str, Any]]] = []
@@ -41,9 +48,12 @@ class FakeMisses:
 
     async def miss(self, generation: Generation, call: dict[str, Any]) -> AsyncGenerator[Event, None]:
         self.missed.append((generation, call))
-        async with aclosing(self._local.generate(generation)) as events:
+        async with aclosing(self._backend(generation).generate(generation)) as events:
             async for event in events:
                 yield event
+
+    def _backend(self, generation: Generation) -> LocalBackend:
+        return self._others.get(generation.model or "", self._local)
 
     def passthrough(self, model: str) -> Passthrough | None:
         return None

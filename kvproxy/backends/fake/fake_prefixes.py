@@ -25,6 +25,8 @@ class FakePrefixes:
         self.pinned: dict[tuple[str, _Tokens], int] = {}
         """Pages of each prefix that is pinned, by scope and token ids."""
         self._pins: Counter[tuple[str, _Tokens]] = Counter()
+        self.computed = 0
+        """Tokens that were stored and not on disk before."""
         self._kept: dict[str, set[_Tokens]] = {}
         self._evicted: dict[str, set[_Tokens]] = {}
 
@@ -74,6 +76,7 @@ class FakePrefixes:
             there += page.tokens
         self.disk.update(stored_key(p.key, scope) for p in pages)
         self.keep(scope, token_ids)
+        self.computed += len(token_ids) - there
         return there
 
     def restore(self, kept: Kept, scope: str) -> int:

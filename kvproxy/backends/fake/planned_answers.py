@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from kvproxy.backends.base import Generation
+from kvproxy.backends.base import Generation, Kept
 from kvproxy.backends.fake.fake_answers import answer_to, constrained_answer, words_of
+from kvproxy.core import Caller
+from kvproxy.core.replica_choice import ReplicaResidency
 
 
 class PlannedAnswers:
@@ -18,6 +20,12 @@ class PlannedAnswers:
         self.scripted: Callable[[Generation], str | None] | None = None
         """A function that chooses the answers of generations that ``say_next`` did not plan, for clients in other
         processes. None of it: the usual answer."""
+        self.replicas: tuple[ReplicaResidency, ...] = ()
+        """The part of any prefix that each replica holds, where this stands for a fleet."""
+
+    def replicas_of(self, kept: Kept, caller: Caller) -> tuple[ReplicaResidency, ...]:
+        """See ``LocalBackend.replicas_of``: ``replicas`` as they were planned."""
+        return self.replicas
 
     def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
         """Make the next generation or ``keep`` raise ``error``: before Started, or after so many words."""

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from kvproxy.backends.litellm.answer_limits import AnswerLimits, AnswerMeter, AnswerOverLimit
+from kvproxy.runtime.request_context import OutgoingCall, begin_call
 
 PIECE = 2**14
 """Bytes that are handed on at once: their reader runs to its end before any other task of the loop."""
@@ -62,8 +63,11 @@ class BoundedReading:
 class BoundedStream(httpx.AsyncByteStream):
     """An answer's body, unpacked. Raises AnswerOverLimit, and httpx.DecodingError where it is not packed as it says."""
 
-    def __init__(self, inner: httpx.AsyncByteStream, meter: AnswerMeter, unpacker: Unpacker) -> None:
+    def __init__(
+        self, inner: httpx.AsyncByteStream, meter: AnswerMeter, unpacker: Unpacker, call: OutgoingCall
+    ) -> None:
         self._inner = inner
+        self._call = call
         self._meter = meter
         self._unpacker = unpacker
 
@@ -81,7 +85,8 @@ class BoundedStream(httpx.AsyncByteStream):
                         paused = time.monotonic()
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connection, which ends the record of the call."""
+        self._call.end()
         await self._inner.aclose()
 
 
@@ -129,17 +134,27 @@ def bounded(base: Any, limits: AnswerLimits | None = None) -> Any:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             """Send a request, and bound the answer."""
             request.headers["Accept-Encoding"] = "gzip"
-            response: httpx.Response = await super().handle_async_request(request)
+            call = begin_call(request.method, request.url.host, request.url.port)
+            request.headers.update(call.headers)
             try:
-                return _within(response, request, within)
-            except BaseException:
+                response: httpx.Response = await super().handle_async_request(request)
+            except BaseException as e:
+                call.end(e)
+                raise
+            try:
+                call.answered(response.status_code)
+                return _within(response, request, within, call)
+            except BaseException as e:
+                call.end(e)
                 await response.aclose()
                 raise
 
     return BoundedTransport
 
 
-def _within(response: httpx.Response, request: httpx.Request, limits: AnswerLimits) -> httpx.Response:
+def _within(
+    response: httpx.Response, request: httpx.Request, limits: AnswerLimits, call: OutgoingCall
+) -> httpx.Response:
     unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
     reading = BoundedReading.current.get() or BoundedReading(streamed=False)
     meter = reading.meter(response, request, limits if response.is_success else limits.of_errors())
@@ -152,7 +167,7 @@ def _within(response: httpx.Response, request: httpx.Request, limits: AnswerLimi
     return httpx.Response(
         response.status_code,
         headers=headers,
-        stream=BoundedStream(response.stream, meter, unpacker),
+        stream=BoundedStream(response.stream, meter, unpacker, call),
         request=request,
         extensions=response.extensions,
     )

@@ -1,6 +1,7 @@
 """Misses and other models, through litellm's router.
 
-The local engine is a litellm provider, so the router decides between the engine and a fallback for each miss.
+Every served model is a deployment of a litellm provider, the local engine and each fleet, so the router decides between
+its backend and a fallback for each miss.
 Its text does not travel through litellm's stream though. litellm ends a stream that says the same thing 100
 times, and costs 0.7 ms of CPU per chunk; a miss must read like the hit that follows it. So the provider tells
 litellm that it has started, and the events go from the engine straight to the caller.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -33,13 +34,12 @@ from kvproxy.backends.litellm.litellm_module import (
 )
 from kvproxy.backends.litellm.provider_dialect import ProviderDialect, least, upstream
 from kvproxy.backends.litellm.router_ticket import Ticket
+from kvproxy.backends.litellm.ticket_provider import PROVIDER, TICKET, tickets_of
 from kvproxy.backends.litellm.upstream_error import upstream_error
 from kvproxy.core import LeftOut
 from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
 from kvproxy.events import Event
 
-_PROVIDER = "kvproxy"
-_TICKET = "kvproxy_ticket"
 _DROPPED = "not passed on by litellm"
 _PLAIN_PARAMS = frozenset(
     {"model", "api_key", "api_base", "base_url", "api_version", "timeout", "organization"}
@@ -58,18 +58,19 @@ class LitellmBackend:
     def __init__(
         self,
         *,
-        local: LocalBackend | None,
-        local_name: str,
+        served: Mapping[str, LocalBackend],
         upstreams: Sequence[tuple[str, dict[str, Any]]],
         fallbacks: Mapping[str, Sequence[str]],
         raw: Mapping[str, Passthrough] | None = None,
     ) -> None:
-        """Import nothing yet. Raises SetupError for a fallback onto the local model, without a prompt."""
+        """Import nothing yet. ``served``: the models whose KV is managed here, by name. Raises SetupError for a
+        fallback onto one of them, without a prompt."""
         for name, targets in fallbacks.items():
-            if local_name in targets:
-                raise SetupError(f"fallbacks of '{name}' names the local model; only upstreams can stand in")
-        self._local = local
-        self._local_name = local_name
+            if taken := next((target for target in targets if target in served), None):
+                raise SetupError(
+                    f"fallbacks of '{name}' names '{taken}', which is served here; only upstreams can stand in"
+                )
+        self._served = dict(served)
         self._configured = tuple(upstreams)
         self._upstreams: tuple[tuple[str, ProviderDialect], ...] = ()
         self._messages_groups: dict[str, str] = {}
@@ -112,25 +113,28 @@ class LitellmBackend:
         return (*self._deployments, *self._raw)
 
     async def miss(self, generation: Generation, call: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        """Errors of the engine come out as they are, unless a fallback answered instead.
+        """Errors of the model's backend come out as they are, unless a fallback answered instead.
 
         ``call`` is sent to a fallback. Its Started says 0 cached tokens, its Finished the upstream's count.
         """
-        if self._local is None:
-            raise NotReady("No local model is loaded.")
+        if not self._served:
+            raise NotReady("No model is served here.")
+        model = generation.model or next(iter(self._served))
         await self.start()
         name = secrets.token_hex(16)
-        ticket = Ticket(self._local, generation)
+        ticket = Ticket(self._served[model], generation)
         self._tickets[name] = ticket
         try:
-            async with aclosing(ticket), aclosing(self._route(ticket, name, call)) as events:
+            async with aclosing(ticket), aclosing(self._route(ticket, model, name, call)) as events:
                 async for event in events:
                     yield event
         finally:
             del self._tickets[name]
 
-    async def _route(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        async with aclosing(LOOP.stream(lambda: self._decide(ticket, name, plain))) as instead:
+    async def _route(
+        self, ticket: Ticket, model: str, name: str, plain: dict[str, Any]
+    ) -> AsyncGenerator[Event, None]:
+        async with aclosing(LOOP.stream(lambda: self._decide(ticket, model, name, plain))) as instead:
             async for event in instead:
                 yield event
         if ticket.started is not None:
@@ -138,11 +142,13 @@ class LitellmBackend:
             async for event in ticket.events:
                 yield event
 
-    async def _decide(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
+    async def _decide(
+        self, ticket: Ticket, model: str, name: str, plain: dict[str, Any]
+    ) -> AsyncGenerator[Event, None]:
         """On litellm's loop: the events of a fallback, none where the engine has started."""
-        transparent = self._transparent_fallbacks()
+        transparent = self._transparent_fallbacks(model)
         call = {
-            **{"model": self._local_name, "metadata": {_TICKET: name}, "num_retries": 0},
+            **{"model": model, "metadata": {TICKET: name}, "num_retries": 0},
             **{"stream": True, "stream_options": {"include_usage": True}},
             **with_format(
                 plain,
@@ -267,8 +273,8 @@ class LitellmBackend:
             )
         return functions[endpoint]
 
-    def _transparent_fallbacks(self) -> bool:
-        names = self._fallbacks.get(self._local_name, ())
+    def _transparent_fallbacks(self, model: str) -> bool:
+        names = self._fallbacks.get(model, ())
         standing_in = [u for name, u in self._upstreams if name in names]
         return bool(standing_in) and least(standing_in).dialect == "openai"
 
@@ -285,10 +291,11 @@ class LitellmBackend:
         for name, u in self._upstreams:
             if (group := self._messages_groups.get(name)) is not None:
                 deployments.append(self._deployment(group, name, u.messages_params or u.params))
-        if self._local is not None:
-            self._tickets = _register(litellm)
-            model = {"model": f"{_PROVIDER}/{self._local_name}", "cooldown_time": 0}
-            deployments.append({"model_name": self._local_name, "litellm_params": model})
+        if self._served:
+            self._tickets = tickets_of(litellm)
+        for name in self._served:
+            params = {"model": f"{PROVIDER}/{name}", "cooldown_time": 0}
+            deployments.append({"model_name": name, "litellm_params": params})
         fallbacks = [{name: targets} for name, targets in self._fallbacks.items()]
         fallbacks += [
             {group: [self._messages_groups.get(target, target) for target in self._fallbacks[name]]}
@@ -299,37 +306,3 @@ class LitellmBackend:
         return litellm.Router(
             model_list=deployments, fallbacks=fallbacks, num_retries=0, enable_weighted_failover=True
         )
-
-
-def _register(litellm: Any) -> dict[str, Ticket]:
-    """Make the engine a provider; returns the tickets it takes.
-
-    litellm keeps providers per process, so the provider belongs to no backend: each ticket knows its engine.
-    """
-    for item in litellm.custom_provider_map:
-        if item["provider"] == _PROVIDER:
-            known: dict[str, Ticket] = item["custom_handler"].tickets
-            return known
-    from litellm.llms import custom_llm
-
-    base: Any = custom_llm
-
-    class Provider(base.CustomLLM):  # type: ignore[misc]  # litellm types astreaming as a coroutine; it is none
-        tickets: dict[str, Ticket]
-
-        async def astreaming(self, *_: Any, **kwargs: Any) -> AsyncIterator[dict[str, Any]]:
-            metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
-            ticket = self.tickets[metadata[_TICKET]]
-            try:
-                await ticket.start()
-            except Exception as e:
-                status = e.http_status if isinstance(e, KVProxyError) else 500
-                raise base.CustomLLMError(status, type(e).__name__) from e
-            # Any text will do: it only tells the router that this deployment answers.
-            chunk = {"text": "started", "is_finished": False, "finish_reason": "", "index": 0}
-            yield {**chunk, "usage": None, "tool_use": None}
-
-    provider = Provider()
-    provider.tickets = {}
-    litellm.custom_provider_map.append({"provider": _PROVIDER, "custom_handler": provider})
-    return provider.tickets

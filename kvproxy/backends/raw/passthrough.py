@@ -16,6 +16,7 @@ from kvproxy.backends.base import Endpoint
 from kvproxy.backends.raw.model_rewrite import with_model
 from kvproxy.backends.raw.small_reads import SmallReads
 from kvproxy.errors import InvalidRequest, SetupError, UpstreamError
+from kvproxy.runtime.request_context import address_of, outgoing_call
 
 CONNECT_S = 10.0
 KEEPALIVE_S = 4.0
@@ -52,6 +53,7 @@ class RawUpstream:
         self._name = name
         self._anthropic = dialect == "anthropic"
         self._base = _base(api_base, anthropic=self._anthropic)
+        self._host, self._port = address_of(self._base)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self._anthropic:
             self._headers |= {"x-api-key": api_key, "anthropic-version": _ANTHROPIC_VERSION}
@@ -69,9 +71,20 @@ class RawUpstream:
             )
         body = with_model(raw, self._model)  # an alias may stand there, too
         own = {name: headers[name] for name in _FORWARDED if name in headers}
+        with outgoing_call("POST", self._host, self._port) as call:
+            sent = {**self._headers, **own, **call.headers}
+            async with await self._answered(endpoint, body, sent) as response:
+                call.answered(response.status)
+                yield RawResponse(response)
+
+    async def _answered(
+        self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        """Return the answer, of which the head has come. Leaving its block early closes the connection, which tells the
+        upstream that nobody listens."""
         try:
-            response = await self._client.post(
-                f"{self._base}/{endpoint}", data=body, headers=self._headers | own, allow_redirects=False
+            return await self._client.post(
+                f"{self._base}/{endpoint}", data=body, headers=headers, allow_redirects=False
             )
         except TimeoutError as e:
             raise UpstreamError("The upstream did not answer in time.", status=504) from e
@@ -80,9 +93,6 @@ class RawUpstream:
                 "The upstream could not be reached. Check its address in the configuration, and that it runs.",
                 status=502,
             ) from e
-        # Leaving the block early closes the connection, which tells the upstream that nobody listens.
-        async with response:
-            yield RawResponse(response)
 
 
 class RawResponse:

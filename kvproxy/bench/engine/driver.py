@@ -26,7 +26,7 @@ from kvproxy.bench.engine.timed_answer import IdVocabulary, Timed, TimedAnswer
 from kvproxy.bench.engine.transformers_baseline import load_plain
 from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.bitwise import ROWS, Rows, compare_rows, total
-from kvproxy.engine.build import keep_freed_memory, return_freed_memory
+from kvproxy.engine.build import keep_freed_memory
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_io import DurablePages
@@ -37,6 +37,7 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.engine.loop.sequence import Sequence as EngineSequence
+from kvproxy.runtime.freed_memory import return_freed_memory
 from kvproxy.runtime.garbage_collection import frozen
 from kvproxy.store.page_store import PageStore
 

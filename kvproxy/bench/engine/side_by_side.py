@@ -21,9 +21,10 @@ from torch import nn
 from kvproxy.bench.engine.ceilings import layer_linears, work_of
 from kvproxy.bench.engine.driver import Rig, random_ids, start_rig
 from kvproxy.bench.engine.transformers_baseline import Baseline, load_plain
-from kvproxy.engine.build import keep_freed_memory, return_freed_memory
+from kvproxy.engine.build import keep_freed_memory
 from kvproxy.engine.forward.tile_model import from_module
 from kvproxy.engine.loop.kernel_thread import KernelThread
+from kvproxy.runtime.freed_memory import return_freed_memory
 from kvproxy.runtime.garbage_collection import frozen
 
 T = TypeVar("T")

@@ -27,12 +27,13 @@ from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, collect_and_freeze
+from kvproxy.served_model import ServedModel
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 from kvproxy.telemetry.metrics import Figures, Metrics
 
 MAX_CONTEXT = 131_072
@@ -69,14 +70,12 @@ async def run(model_folder: Path, store: Path, documents: int, announce_file: Pa
     local.scripted = lambda _: "word " * 200
     drain, watch, metrics = Drain(1.0), LoopWatch(), Metrics()
     metrics.follow(lambda: Figures(len(local.running), 0, {}, library.quarantined, {}))
-    responses = ResponseStore(store / "responses", ttl_s=3600.0, max_size=2**24)
+    responses = FileResponses(store / "responses", ttl_s=3600.0, max_size=2**24)
     with registry_of_store(store) as registry, responses:
         publisher = Publisher(composer=composer, library=library, registry=registry, local=local)
-        pipeline = Pipeline(
-            composer=composer, local=local, misses=FakeMisses(local), default_max_tokens=64, metrics=metrics
-        )
+        models, misses = [ServedModel.of(local, composer)], FakeMisses(local)
+        pipeline = Pipeline(models=models, misses=misses, default_max_tokens=64, metrics=metrics)
         components = Components(
-            served_name=MODEL,
             created=int(time.time()),
             pipeline=pipeline,
             ready=local.ready,

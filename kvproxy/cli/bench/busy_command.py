@@ -20,7 +20,7 @@ def bench_busy_command(
 ) -> None:
     """Measure start, prefill and decode beside busy processes, and alone. Exit 1 above 3 times the time alone."""
     from kvproxy.bench.busy import bench_busy, print_busy
-    from kvproxy.cli.demo import example_text
+    from kvproxy.example_documents import example_text
     from kvproxy.terminal.progress import Progress
 
     with Progress("bench busy", unit="runs") as progress:

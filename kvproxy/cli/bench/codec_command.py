@@ -23,8 +23,8 @@ def bench_codec_command(
     """Compress a document's KV by each codec that is installed, and see what int8 would break."""
     from kvproxy.bench.codec_bench import bench_codec
     from kvproxy.bench.codec_table import print_codec
-    from kvproxy.cli.demo import example_text
     from kvproxy.config import default_cache_dir
+    from kvproxy.example_documents import example_text
     from kvproxy.terminal.progress import Progress
 
     can_write(json_file)

@@ -29,7 +29,7 @@ def bench_cold_command(
     """Time to the first token of a cold prompt, against transformers' generate()."""
     settings = read_config(config, model__path=model, model__dtype=dtype)
     from kvproxy.bench.cold import bench_cold
-    from kvproxy.cli.demo import example_text
+    from kvproxy.example_documents import example_text
     from kvproxy.terminal.progress import Progress
     from kvproxy.terminal.tables import print_cold
 

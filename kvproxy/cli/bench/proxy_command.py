@@ -32,9 +32,9 @@ def bench_proxy_command(
     from kvproxy.bench.litellm_proxy import install
     from kvproxy.bench.proxy import QUICK, ProxyBenchPlan, bench_proxy
     from kvproxy.bench.table import print_proxy
-    from kvproxy.cli.demo import example_text
     from kvproxy.config import default_cache_dir
     from kvproxy.engine.models.source import resolve_model
+    from kvproxy.example_documents import example_text
     from kvproxy.terminal.progress import Progress
 
     can_write(json_file)

@@ -26,7 +26,7 @@ def bench_quote_command(
     draft changed an answer."""
     settings = read_config(config, model__path=model, model__dtype=dtype)
     from kvproxy.bench.quote import bench_quote, print_quote
-    from kvproxy.cli.demo import example_text
+    from kvproxy.example_documents import example_text
     from kvproxy.terminal.progress import Progress
 
     text = example_text("gpl-3.txt") if file is None else read_text(str(file))

@@ -29,7 +29,7 @@ def bench_restart_command(
     settings = read_config(config, model__path=model or "smollm2-135m", model__dtype=dtype)
     from kvproxy.bench.page_tables import print_restart
     from kvproxy.bench.restart import bench_restart
-    from kvproxy.cli.demo import example_text
+    from kvproxy.example_documents import example_text
     from kvproxy.terminal.progress import Progress
 
     text = example_text("gpl-3.txt") if file is None else read_text(str(file))

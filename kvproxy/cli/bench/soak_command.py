@@ -20,9 +20,9 @@ def bench_soak_command(
 ) -> None:
     """Overload: every request ends, memory stays where it was, and every page is accounted for. Exit 1 if not."""
     from kvproxy.bench.soak import SoakPlan, bench_soak, print_soak
-    from kvproxy.cli.demo import example_text
     from kvproxy.config import default_cache_dir
     from kvproxy.engine.models.source import resolve_model
+    from kvproxy.example_documents import example_text
     from kvproxy.terminal.progress import Progress
 
     with Progress(f"preparing {model}", unit="tensors") as progress:

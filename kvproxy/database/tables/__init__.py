@@ -7,7 +7,9 @@ from kvproxy.database.tables import (
     ledger_tables,
     payment_tables,
     receipt_tables,
+    response_tables,
     tariff_tables,
+    usage_tables,
 )
 
 __all__ = [
@@ -17,5 +19,7 @@ __all__ = [
     "ledger_tables",
     "payment_tables",
     "receipt_tables",
+    "response_tables",
     "tariff_tables",
+    "usage_tables",
 ]

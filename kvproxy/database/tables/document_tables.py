@@ -71,7 +71,7 @@ DOCUMENT_PAGES = Table(
     Column("name", Text, primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("framing", Text, primary_key=True),
-    Column("fingerprint", Text, nullable=False),
+    Column("fingerprint", Text, primary_key=True),
     Column("token_ids", LargeBinary, nullable=False),
     Column("pages", LargeBinary, nullable=False),
     Column("bytes", BigInteger, nullable=False),
@@ -79,7 +79,8 @@ DOCUMENT_PAGES = Table(
     Column("digest", LargeBinary, nullable=False),
     _of_a_version(),
 )
-"""The kept pages of each framing: token ids as uint32, pages as pairs of a 32-byte key and a uint32 of tokens, both
+"""The kept pages of each framing, by the fingerprint of the engine that computed them: proxies with different engines
+on one database have a row each. Token ids as uint32, pages as pairs of a 32-byte key and a uint32 of tokens, both
 little-endian."""
 
 DOCUMENT_ALIASES = Table(

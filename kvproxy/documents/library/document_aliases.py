@@ -27,6 +27,10 @@ class DocumentAliases:
         else:
             self._versions.pop(name, None)
 
+    def names(self, name: str) -> frozenset[str]:
+        """Return the aliases of a document."""
+        return frozenset(self._versions.get(name, {}))
+
     def version(self, name: str, alias: str) -> int | None:
         """Return the version that an alias means; None for one that is not set."""
         return self._versions.get(name, {}).get(alias)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kvproxy.core import Residency, Visibility
+from kvproxy.core.fleet_comparison import FleetComparison
+from kvproxy.core.replica_choice import ReplicaResidency
 from kvproxy.documents.library.document import Origin
+
+Pinning = Literal[True, False, "best effort"]
 
 GREEDY_TOKENS = 24
 """Greedy tokens that a verification compares by default, as many as the paper does (arXiv 2606.13361)."""
@@ -20,7 +25,7 @@ class FramingInfo:
     tokens: int
     """Positions from 0 to the end of the document under this framing."""
     resident_tokens: int
-    """The part of them with pages in memory or on disk now."""
+    """The part of them with pages in memory or on disk now; of a fleet, the most that one replica holds."""
     bytes: int
     tiers: Residency = field(default_factory=Residency)
     """The resident tokens by the nearest tier that has them."""
@@ -28,6 +33,8 @@ class FramingInfo:
     """Estimated seconds to load its pages once they are out of memory."""
     compute_s: float = 0.0
     """The same to compute them. Requests take the cheaper way."""
+    replicas: tuple[ReplicaResidency, ...] = ()
+    """The part of it that each replica of a fleet holds; () for an engine of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,16 @@ class SpellingInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFramings:
+    """A document version as the tokens of a served model besides the first."""
+
+    model: str
+    tokens: int
+    """Tokens of the text alone."""
+    framings: tuple[FramingInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentInfo:
     """One version of a document."""
 
@@ -65,8 +82,8 @@ class DocumentInfo:
     framings: tuple[FramingInfo, ...]
     quarantined: str | None = None
     """The reason that its kept pages are not used; None while they are."""
-    pinned: bool = False
-    """True while its pages stay in memory."""
+    pinned: Pinning = False
+    """True while its pages stay in memory; ``best effort`` on a fleet, whose replicas keep what they have room for."""
     origin: Origin = "published"
     reads: int = 0
     """Reads from kept pages so far."""
@@ -118,8 +135,10 @@ class Verification:
     equal_argmax: int = 0
     largest_difference: float | None = None
     """The largest difference of any logit at any position; 0.0 where all are equal. None when there is no such
-    number."""
+    number. Of a fleet: of any logprob of the tokens that both answers have."""
     greedy_tokens: int = 0
     equal_greedy: int = 0
     first_difference: int | None = None
     """The first position with another kept key or value; None where no page differs."""
+    agreement: FleetComparison | None = None
+    """The two answers of a fleet's replica, of which ``exact`` is never claimed; None for an engine of this process."""

@@ -7,8 +7,10 @@ from itertools import groupby
 
 from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
 from kvproxy.documents.library.document_aliases import DocumentAliases
+from kvproxy.documents.library.document_names import id_in, owner_in
 from kvproxy.documents.library.granted_documents import GrantedDocuments
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
+from kvproxy.documents.library.library_changes import LibraryChanges
 from kvproxy.documents.library.published_usage import PublishedUsage, usage_of
 from kvproxy.documents.library.reader_texts import add_matches
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
@@ -31,15 +33,18 @@ class Library:
         self._granted = GrantedDocuments(self.rights)
         self._versions: dict[str, dict[int, KnownDocument]] = {}
         """By ``DocumentRef.name``, then by version, ascending."""
+        self._names: dict[str, dict[str, None]] = {}
+        """The names by their owner, empty for public documents: a caller's list walks its own and these."""
         self._texts: dict[str, TextPrefixes[DocumentMatch]] = {}
         """By the scope that may see the documents: ``PUBLIC``, or their owner's."""
         self._count = 0
-        self._quarantined = 0
+        self._quarantined: set[DocumentRef] = set()
         self._usage: dict[str, PublishedUsage] = {}
         """By publisher."""
         self._learned: dict[str, dict[DocumentRef, KnownDocument]] = {}
         """By the tenant that they were learned from."""
         self.aliases = DocumentAliases()
+        self.changes = LibraryChanges()
         self.withdrawn = WithdrawnDocuments()
 
     def __len__(self) -> int:
@@ -47,37 +52,41 @@ class Library:
 
     def __iter__(self) -> Iterator[KnownDocument]:
         """Yield all versions, by id and then by version."""
-        for _, names in groupby(sorted(self._versions), key=_id_of):
+        for _, names in groupby(sorted(self._versions), key=id_in):
             versions = (known for name in names for known in self._versions[name].values())
             yield from sorted(versions, key=lambda known: (known.document.version, known.document.ref.name))
 
     def ids(self, caller: Caller) -> list[str]:
-        """Return the ids with a version that ``caller`` may see, sorted."""
-        names = {name for name in self._versions if _owner_in(name) in ("", caller.scope)}
-        return sorted({_id_of(name) for name in names} | self._granted.ids(caller))
+        """Return the ids with a version that ``caller`` may see, sorted. They may be very many: for a worker thread."""
+        named = {id_in(name) for owner in ("", caller.scope) for name in self.names(owner)}
+        return sorted(named | self._granted.ids(caller))
+
+    def names(self, owner: str) -> list[str]:
+        """Return the names of one owner's private documents; of no owner the public ones'."""
+        return list(self._names.get(owner, ()))
+
+    def granted_ids(self, caller: Caller) -> set[str]:
+        """Return the ids of the granted documents that ``caller`` may read now."""
+        return self._granted.ids(caller)
 
     def add(self, known: KnownDocument) -> None:
         """Make a version findable, replacing the same version if present: a reader sees the one or the other."""
         ref, before = known.document.ref, self.find(known.document.ref)
         versions = {**self._versions.get(ref.name, {}), known.document.version: known}
         self._versions[ref.name] = {version: versions[version] for version in sorted(versions)}
+        self._names.setdefault(owner_in(ref.name), {})[ref.name] = None
         self._count += before is None
         self._account(before, known)
-        self._quarantined += known.quarantined is not None
+        self.changes.note(ref.name)
+        (self._quarantined.discard if known.quarantined is None else self._quarantined.add)(ref)
         if known.document.visibility == "granted":
-            self._quarantined -= before is not None and before.quarantined is not None
             self._granted.put(known)
             return
         texts = self._texts.setdefault(_seen_by(known), TextPrefixes())
         add_matches(texts, known)
         if before is not None:
-            self._quarantined -= before.quarantined is not None
-            kept = (
-                {match.tokenized.core for match in known.matches}
-                if _seen_by(before) == _seen_by(known)
-                else set()
-            )
-            self._unindex(before, kept)
+            same = _seen_by(before) == _seen_by(known)
+            self._unindex(before, {match.tokenized.core for match in known.matches} if same else ())
 
     def remove(self, ref: DocumentRef) -> None:
         """Remove one version, or all of them when ``ref`` names none. Unknown ones are no error."""
@@ -85,13 +94,14 @@ class Library:
         left = {v: known for v, known in versions.items() if ref.version not in (None, v)}
         if left:
             self._versions[ref.name] = left
-        else:
-            self._versions.pop(ref.name, None)
+        elif self._versions.pop(ref.name, None) is not None:
+            del self._names[owner_in(ref.name)][ref.name]
+        self.changes.note(ref.name)
         for version, known in versions.items():
             if version not in left:
                 self._count -= 1
                 self._account(known, None)
-                self._quarantined -= known.quarantined is not None
+                self._quarantined.discard(known.document.ref)
                 self._unindex(known, ())
 
     def _unindex(self, known: KnownDocument, kept: Collection[str]) -> None:
@@ -110,6 +120,10 @@ class Library:
     def find(self, ref: DocumentRef) -> KnownDocument | None:
         """Return exactly this version, whether or not a caller may see it."""
         return self._versions.get(ref.name, {}).get(ref.version or 0)
+
+    def of_name(self, name: str) -> list[KnownDocument]:
+        """Return the versions of one ``DocumentRef.name``, oldest first, whoever may see them."""
+        return [*self._versions.get(name, {}).values()]
 
     def usage(self, owner_scope: str) -> PublishedUsage:
         """Return what a publisher's versions take, learned ones left out."""
@@ -157,14 +171,15 @@ class Library:
     @property
     def quarantined(self) -> int:
         """The number of versions in quarantine."""
-        return self._quarantined
+        return len(self._quarantined)
+
+    def in_quarantine(self) -> list[KnownDocument]:
+        """Return the versions in quarantine, whoever may see them. Event loop only."""
+        return [known for ref in sorted(self._quarantined, key=str) if (known := self.find(ref)) is not None]
 
     def versions(self, document_id: str, caller: Caller) -> list[KnownDocument]:
         """Return the versions of a document that ``caller`` may see, oldest first, its own behind another
-        publisher's.
-
-        Private versions of other owners under this id are not even looked at.
-        """
+        publisher's. Private versions of other owners under this id are not even looked at."""
         public, granted, private = self._named(document_id, caller)
         readable = (
             known for known in granted.values() if self._granted.right(known.document, caller).allowed
@@ -172,8 +187,7 @@ class Library:
         return sorted((*public.values(), *readable, *private.values()), key=_own_last(caller))
 
     def owner(self, document_id: str, *, granted: bool = False) -> str | None:
-        """Return the scope of the publisher with public versions under this id, or with granted ones; None when
-        there are none."""
+        """Return the scope of the publisher with public versions under this id, or with granted ones, or None."""
         name = DocumentRef(document_id, owner=GRANTED if granted else None).name
         versions = self._versions.get(name)
         return next(iter(versions.values())).document.owner_scope if versions else self.withdrawn.owner(name)
@@ -273,15 +287,6 @@ class Library:
 def _own_last(caller: Caller) -> Callable[[KnownDocument], tuple[bool, int]]:
     """Return the sort key that puts another publisher's versions before the caller's own, oldest first."""
     return lambda known: (known.document.owner_scope == caller.scope, known.document.version)
-
-
-def _id_of(name: str) -> str:
-    return name.partition("\n")[0]
-
-
-def _owner_in(name: str) -> str:
-    """Return the scope of a private document's owner; empty for a public one."""
-    return name.partition("\n")[2]
 
 
 def _seen_by(known: KnownDocument) -> str:

@@ -77,6 +77,10 @@ class WithdrawnDocuments:
         """Return exactly this version, whether or not a caller may see it."""
         return self._versions.get(ref.name, {}).get(ref.version or 0)
 
+    def of_name(self, name: str) -> list[Withdrawal]:
+        """Return the withdrawn versions of one ``DocumentRef.name``, whoever may see them."""
+        return list(self._versions.get(name, {}).values())
+
     def named(self, id: str, caller: Caller, readable: Callable[[Document], bool]) -> list[Withdrawal]:
         """Return the withdrawn versions of an id that ``caller`` was allowed to see, oldest first. ``readable``: the
         answer for a granted one.

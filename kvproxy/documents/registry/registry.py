@@ -6,51 +6,44 @@ have no owner (``page_owners`` gives the store those that have one).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
-from kvproxy.core import GRANTED, DocumentRef, Visibility, stored_key
-from kvproxy.database.database import Database
+from kvproxy.core import GRANTED, DocumentRef, Visibility
+from kvproxy.database.announcements import ChangeTopic, announce
 from kvproxy.database.tables.document_tables import (
-    DOCUMENT_ALIASES,
-    DOCUMENT_MANIFESTS,
     DOCUMENT_PAGES,
-    DOCUMENT_READS,
     DOCUMENT_TEXTS,
     DOCUMENT_VERSIONS,
-    DOCUMENTS,
 )
-from kvproxy.documents.library.document import Document, pages_scope
+from kvproxy.documents.library.document import Document
 from kvproxy.documents.registry import registry_losses
-from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, RecordedReads, RegistryEntry
-from kvproxy.documents.registry.registry_faults import named_errors, registry_faults
-from kvproxy.documents.registry.registry_reading import lost_marks, read_verified, rows_of
+from kvproxy.documents.registry.registry_entry import KeptFraming, RegistryEntry
+from kvproxy.documents.registry.registry_faults import registry_faults
+from kvproxy.documents.registry.registry_marks import RegistryMarks
+from kvproxy.documents.registry.registry_names import NamedDocuments, read_named, read_states
+from kvproxy.documents.registry.registry_owners import read_page_owners
+from kvproxy.documents.registry.registry_reading import lost_marks, read_verified
 from kvproxy.documents.registry.registry_rows import (
     document_rows,
-    id_of,
     pages_row,
-    parse_pages,
-    row_fault,
 )
 from kvproxy.documents.registry.registry_writing import (
     change_version,
     check_number,
     delete_rows,
+    last_number,
     note_number,
     of_version,
-    put_row,
 )
 from kvproxy.errors import Unavailable
 
 T = TypeVar("T")
 
 
-class Registry:
+class Registry(RegistryMarks):
     """The published documents of a database, which its owner closes. Blocking; safe from several threads.
 
     A row that fails its digest is lost, never served: ``load`` sets it aside and reports it.
@@ -58,12 +51,6 @@ class Registry:
     Example:
         ``entries = open_registry(database, config.store.path).load()``
     """
-
-    def __init__(self, database: Database, folder: Path) -> None:
-        """Take a migrated database. ``folder``: the store's, where damaged rows are set aside; see
-        :func:`~kvproxy.documents.registry.open_registry.open_registry`."""
-        self._database = database
-        self.folder = folder
 
     def publish(
         self,
@@ -92,17 +79,31 @@ class Registry:
             _insert_pages(db, document.ref, framings)
             if unpinned is not None:
                 change_version(db, unpinned, pinned=0)
+            _announce(db, document.ref, *([unpinned] if unpinned is not None else []))
 
-    def replace_kept(self, ref: DocumentRef, framings: Sequence[KeptFraming]) -> None:
-        """Replace the record of a version's kept pages. Raises StorageFull."""
+    def replace_kept(
+        self, ref: DocumentRef, framings: Sequence[KeptFraming], fingerprint: str | None = None
+    ) -> None:
+        """Replace the record of a version's kept pages: those of one engine, or of all for None. A version that no
+        longer exists, or was revoked meanwhile, is no error: it gets none. Raises StorageFull.
+
+        Example:
+            ``registry.replace_kept(DocumentRef("handbook", 3), framings, engine_fingerprint)``
+        """
         with self._transaction() as db:
-            db.execute(delete(DOCUMENT_PAGES).where(*of_version(DOCUMENT_PAGES, ref)))
-            _insert_pages(db, ref, framings)
+            if change_version(db, ref):
+                replaced = [DOCUMENT_PAGES.c.fingerprint == fingerprint] if fingerprint else []
+                db.execute(delete(DOCUMENT_PAGES).where(*of_version(DOCUMENT_PAGES, ref), *replaced))
+                revoked = select(DOCUMENT_VERSIONS.c.revoked).where(*of_version(DOCUMENT_VERSIONS, ref))
+                if db.execute(revoked).scalar() is None:
+                    _insert_pages(db, ref, framings)
+                _announce(db, ref)
 
     def quarantine(self, ref: DocumentRef, note: str | None) -> None:
         """Record that the kept pages of a version are not to be used, with the reason; None ends that."""
         with self._transaction() as db:
             change_version(db, ref, quarantined=note)
+            _announce(db, ref)
 
     def quarantine_all(self, notes: Mapping[DocumentRef, str]) -> None:
         """Record several quarantine notes, all or none; durable on return. A version that no longer exists is no
@@ -110,11 +111,13 @@ class Registry:
         with self._transaction() as db:
             for ref, note in notes.items():
                 change_version(db, ref, quarantined=note)
+            _announce(db, *notes)
 
     def pin(self, ref: DocumentRef, pinned: bool) -> None:
         """Record whether the pages of a version are to stay in memory."""
         with self._transaction() as db:
             change_version(db, ref, pinned=int(pinned))
+            _announce(db, ref)
 
     def revoke(self, ref: DocumentRef, note: str) -> None:
         """Record that a version is never served again, with the reason; durable on return. Its pages
@@ -127,72 +130,51 @@ class Registry:
         with self._transaction() as db:
             if change_version(db, ref, revoked=note, pinned=0):
                 db.execute(delete(DOCUMENT_PAGES).where(*of_version(DOCUMENT_PAGES, ref)))
+                _announce(db, ref)
 
     def touch(self, ref: DocumentRef, expires: int | None) -> None:
         """Record the Unix second from which a version is not served any more; None: never."""
         with self._transaction() as db:
             change_version(db, ref, expires=expires)
-
-    def set_alias(self, name: str, alias: str, version: int | None) -> None:
-        """Let ``alias`` of the documents of ``name`` (``DocumentRef.name``) mean this version; None removes it.
-
-        Example:
-            ``registry.set_alias("handbook", "stable", 3)``
-        """
-        with self._transaction() as db:
-            if version is None:
-                db.execute(delete(DOCUMENT_ALIASES).filter_by(name=name, alias=alias))
-            else:
-                put_row(db, DOCUMENT_ALIASES, {"name": name, "alias": alias, "version": version})
-
-    def aliases(self) -> list[DocumentAlias]:
-        """Return all aliases, by document name and alias. Damaged ones are left out."""
-        with self._snapshot() as db:
-            rows = [row for row in rows_of(db, DOCUMENT_ALIASES) if row_fault(DOCUMENT_ALIASES, row) is None]
-        return [DocumentAlias(row["name"], row["alias"], row["version"]) for row in rows]
-
-    def put_manifest(self, ref: DocumentRef, jws: str) -> None:
-        """Keep a version's signed manifest in the place of an earlier one. A version that no longer exists is no
-        error."""
-        with self._transaction() as db:
-            if change_version(db, ref):
-                row = {"name": ref.name, "version": ref.version, "jws": jws}
-                put_row(db, DOCUMENT_MANIFESTS, row)
-
-    def manifest(self, ref: DocumentRef) -> str | None:
-        """Return a version's signed manifest; None where there is none, or a damaged one."""
-        with self._snapshot() as db:
-            statement = select(DOCUMENT_MANIFESTS).where(*of_version(DOCUMENT_MANIFESTS, ref))
-            row = db.execute(statement).mappings().one_or_none()
-        return str(row["jws"]) if row is not None and row_fault(DOCUMENT_MANIFESTS, row) is None else None
-
-    def note_reads(self, reads: Mapping[DocumentRef, RecordedReads]) -> None:
-        """Record the reads of versions, each in the place of its earlier count. A version that no longer exists is no
-        error.
-
-        Example:
-            ``registry.note_reads({DocumentRef("handbook", 3): RecordedReads(120, 1_790_000_000, 450_000)})``
-        """
-        with self._transaction() as db:
-            for ref, count in reads.items():
-                if change_version(db, ref):
-                    row = {"name": ref.name, "version": ref.version}
-                    put_row(db, DOCUMENT_READS, {**row, **asdict(count)})
-
-    def reads(self) -> dict[tuple[str, int], RecordedReads]:
-        """Return the recorded reads by ``DocumentRef.name`` and version. Damaged rows are left out."""
-        with self._snapshot() as db:
-            rows = [row for row in rows_of(db, DOCUMENT_READS) if row_fault(DOCUMENT_READS, row) is None]
-        return {
-            (row["name"], row["version"]): RecordedReads(row["reads"], row["last_read"], row["saved_tokens"])
-            for row in rows
-        }
+            _announce(db, ref)
 
     def delete(self, refs: Sequence[DocumentRef]) -> None:
         """Delete versions, all or none. Their numbers are never used again."""
         with self._transaction() as db:
             for ref in refs:
                 db.execute(delete(DOCUMENT_VERSIONS).where(*of_version(DOCUMENT_VERSIONS, ref)))
+            _announce(db, *refs)
+
+    def end(self, ref: DocumentRef, by: float) -> bool:
+        """Drop the pages and the pin of a version that has expired by the Unix time ``by``; return whether its row says
+        that it has: another process may have touched it.
+
+        Example:
+            ``registry.end(DocumentRef("handbook", 3), time.time())``
+        """
+        with self._transaction() as db:
+            if not _expired(db, ref, by):
+                return False
+            change_version(db, ref, pinned=0)
+            db.execute(delete(DOCUMENT_PAGES).where(*of_version(DOCUMENT_PAGES, ref)))
+            _announce(db, ref)
+            return True
+
+    def delete_expired(self, refs: Sequence[DocumentRef], by: float) -> list[DocumentRef]:
+        """Delete those versions that have expired by the Unix time ``by``; return the others that are there.
+
+        Example:
+            ``left = registry.delete_expired([DocumentRef("handbook", 3)], time.time() - grace_s)``
+        """
+        left = []
+        with self._transaction() as db:
+            for ref in refs:
+                if (expired := _expired(db, ref, by)) is False:
+                    left.append(ref)
+                elif expired:
+                    db.execute(delete(DOCUMENT_VERSIONS).where(*of_version(DOCUMENT_VERSIONS, ref)))
+                    _announce(db, ref)
+        return left
 
     def last_version(
         self, document_id: str, owner_scope: str | None = None, visibility: Visibility = "public"
@@ -206,18 +188,37 @@ class Registry:
             ``number = registry.last_version("handbook", caller.scope, "private") + 1``
         """
         owners = [None, owner_scope, *([] if visibility == "private" else [GRANTED])]
-        names = {DocumentRef(document_id, owner=owner).name for owner in owners}
         with self._snapshot() as db:
-            last = select(func.max(DOCUMENTS.c.last_version)).where(DOCUMENTS.c.name.in_(names))
-            return int(db.execute(last).scalar() or 0)
+            return last_number(db, {DocumentRef(document_id, owner=owner).name for owner in owners})
 
-    def load(self) -> list[RegistryEntry]:
-        """Read and verify all versions, by id and then by version. Damaged rows are set aside, reported, and deleted.
+    def named(self, name: str, fingerprint: str = "") -> NamedDocuments:
+        """Read the versions and aliases of one name (``DocumentRef.name``), with the pages of one engine, or of all
+        for an empty ``fingerprint``. Damaged rows are left out.
 
-        Seconds for a large library: not on the event loop.
+        Example:
+            ``found = registry.named(DocumentRef("handbook").name, engine_fingerprint)``
         """
         with self._snapshot() as db:
-            found = read_verified(db)
+            return read_named(db, name, fingerprint)
+
+    def states(self, fingerprint: str = "", names: Sequence[str] | None = None) -> dict[str, bytes]:
+        """Return a digest of all that :meth:`named` reads, of ``names`` or of every name: those whose digests are equal
+        have not changed.
+
+        Example:
+            ``states = registry.states(engine_fingerprint)``
+        """
+        with self._snapshot() as db:
+            return read_states(db, fingerprint, names)
+
+    def load(self, fingerprint: str = "") -> list[RegistryEntry]:
+        """Read and verify all versions, by id and then by version. Damaged rows are set aside, reported, and deleted.
+
+        The pages are those of one engine, or of all for an empty ``fingerprint``. Seconds for a large library: not on
+        the event loop.
+        """
+        with self._snapshot() as db:
+            found = read_verified(db, fingerprint)
             found.lost += [*check_number(db), *lost_marks(db)]
         if found.lost:
             try:
@@ -232,26 +233,12 @@ class Registry:
         """Return the keys in the page store of all pages that belong to a document."""
         return frozenset(self.page_owners())
 
-    def page_owners(self) -> dict[bytes, str]:
+    def page_owners(self, fingerprint: str = "") -> dict[bytes, str]:
         """Return, for each page that belongs to a document, the scope of its oldest publisher, by its key in the
-        page store. Rows are not verified: a page too many is kept, and none is read by this."""
-        versions, pages = DOCUMENT_VERSIONS, DOCUMENT_PAGES
-        of_both = (versions.c.name == pages.c.name) & (versions.c.version == pages.c.version)
-        statement = (
-            select(versions.c.name, versions.c.version, versions.c.visibility, versions.c.owner_scope)
-            .add_columns(pages.c.pages)
-            .join_from(versions, pages, of_both)
-            .order_by(versions.c.created, versions.c.name, versions.c.version)
-        )
-        owners: dict[bytes, str] = {}
+        page store: pages of one engine, or of all for an empty ``fingerprint``. Rows are not verified: a page too many
+        is kept, and none is read by this."""
         with self._snapshot() as db:
-            for name, version, visibility, owner, blob in db.execute(
-                statement.execution_options(yield_per=256)
-            ):
-                scope = pages_scope(id_of(name), version, visibility, owner)
-                for page in parse_pages(blob):
-                    owners.setdefault(stored_key(page.key, scope), owner)
-        return owners
+            return read_page_owners(db, fingerprint)
 
     def damage_reports(self) -> list[str]:
         """Return a line for each loss of what was set aside in the store."""
@@ -274,15 +261,18 @@ class Registry:
             faults += registry_faults(db)
         return faults
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with named_errors(), self._database.transaction() as db:
-            yield db
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[Connection]:
-        with named_errors(), self._database.snapshot() as db:
-            yield db
+def _announce(db: Connection, *refs: DocumentRef) -> None:
+    for ref in refs:
+        announce(db, ChangeTopic.DOCUMENTS, ref.name)
+
+
+def _expired(db: Connection, ref: DocumentRef, by: float) -> bool | None:
+    """Return whether a version's row says so, and lock it; None where there is none."""
+    table = DOCUMENT_VERSIONS
+    statement = select(table.c.expires).where(*of_version(table, ref)).with_for_update()
+    row = db.execute(statement).one_or_none()
+    return None if row is None else row.expires is not None and row.expires <= by
 
 
 def _insert_pages(db: Connection, ref: DocumentRef, framings: Sequence[KeptFraming]) -> None:

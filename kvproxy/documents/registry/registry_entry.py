@@ -38,14 +38,3 @@ class DocumentAlias:
     """The ``DocumentRef.name`` of the version's document."""
     alias: str
     version: int
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedReads:
-    """Reads of a version from kept pages."""
-
-    reads: int = 0
-    last_read: int = 0
-    """Unix seconds of the last one; 0 where there was none."""
-    saved_tokens: int = 0
-    """Positions of the document that were not computed for them."""

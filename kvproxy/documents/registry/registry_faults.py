@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError
 
 from kvproxy.documents.registry.registry_reading import lost_marks, read_verified
 from kvproxy.documents.registry.registry_writing import check_number, is_full
@@ -45,3 +45,7 @@ def named_errors() -> Iterator[None]:
         if is_full(e):
             raise StorageFull(f"The document registry cannot grow: {e.orig}.", retry_after_s=60) from e
         raise Unavailable(f"The document registry cannot be used: {e.orig}.", retry_after_s=60) from e
+    except TimeoutError as e:  # of the pool: every connection waits for a database that has become slow
+        raise Unavailable(
+            "The document registry cannot be used: its database is busy.", retry_after_s=5
+        ) from e

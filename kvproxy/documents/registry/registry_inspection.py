@@ -19,11 +19,14 @@ def inspect_registry(path: Path) -> list[str]:
     Example:
         ``faults = inspect_registry(config.store.path / FILE_NAME)``
     """
-    if found := database_faults(path):
-        return found
+    found = database_faults(path)
+    undone = [] if found.unfinished is None else [found.unfinished]
+    if found.broken:
+        return [*undone, *found.broken]
     engine = create_engine("sqlite://", creator=lambda: read_only(path), poolclass=NullPool)
     try:
         with engine.connect() as db:
-            return registry_faults(db) if inspect(db).has_table(DOCUMENT_VERSIONS.name) else []
+            has_rows = inspect(db).has_table(DOCUMENT_VERSIONS.name)
+            return [*undone, *(registry_faults(db) if has_rows else [])]
     finally:
         engine.dispose()

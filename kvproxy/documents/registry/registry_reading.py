@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -43,8 +43,13 @@ class VerifiedEntries:
     lost: list[LostRow] = field(default_factory=list)
 
 
-def read_verified(db: Connection) -> VerifiedEntries:
-    """Read all versions with their texts and pages. Changes nothing. Raises sqlalchemy's DBAPIError."""
+def read_verified(db: Connection, fingerprint: str = "") -> VerifiedEntries:
+    """Read all versions with their texts, and their pages: those of one engine, or of all for an empty
+    ``fingerprint``. Changes nothing. Raises sqlalchemy's DBAPIError.
+
+    Example:
+        ``found = read_verified(db, engine_fingerprint)``
+    """
     found = VerifiedEntries()
     versions: dict[_Key, Row] = {}
     failed: dict[_Key, LostRow] = {}
@@ -56,6 +61,8 @@ def read_verified(db: Connection) -> VerifiedEntries:
             failed[_key(row)] = LostRow(DOCUMENT_VERSIONS, row, reason)
     framings: dict[_Key, list[KeptFraming]] = {}
     for row in rows_of(db, DOCUMENT_PAGES):
+        if fingerprint and row["fingerprint"] != fingerprint:
+            continue
         reason = row_fault(DOCUMENT_PAGES, row)
         if reason is not None:
             found.lost.append(LostRow(DOCUMENT_PAGES, row, reason))
@@ -71,7 +78,7 @@ def read_verified(db: Connection) -> VerifiedEntries:
             continue
         reason = text_fault(row["text"], version["etag"])
         if reason is None:
-            found.entries.append(_entry(version, row["text"], framings.get(key, [])))
+            found.entries.append(entry_of(version, row["text"], framings.get(key, [])))
         else:
             found.lost += [LostRow(DOCUMENT_VERSIONS, version, reason), LostRow(DOCUMENT_TEXTS, row, reason)]
     found.lost += failed.values()
@@ -129,7 +136,12 @@ def _any_text(db: Connection) -> Iterator[None]:
         connection.text_factory = before
 
 
-def _entry(version: Row, text: bytes, framings: list[KeptFraming]) -> RegistryEntry:
+def entry_of(version: Row, text: bytes, framings: Sequence[KeptFraming]) -> RegistryEntry:
+    """Return the entry of verified rows.
+
+    Example:
+        ``entry = entry_of(version_row, text_row["text"], framings)``
+    """
     return RegistryEntry(
         parse_document(version, text),
         tuple(framings),

@@ -13,8 +13,11 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
+from kvproxy.database.tables.document_tables import DOCUMENT_VERSIONS
+from kvproxy.database.tables.usage_tables import DOCUMENT_DAYS, USAGE_DAYS
 from kvproxy.documents.registry.registry_losses import file_set_aside
 from kvproxy.documents.registry.registry_rows import TABLES
 from kvproxy.documents.registry.registry_salvage import SalvagedRegistry, salvage_registry
@@ -28,6 +31,14 @@ OtherFaults = Callable[[Path], Sequence[str]]
 """Returns the faults of what is beside the registry in the database of this file: of the ledger's chain and sums."""
 
 _NAMES = {table.name for table in TABLES}
+_FIGURES = {USAGE_DAYS.name, DOCUMENT_DAYS.name}
+"""Tables of mere figures: damaged ones are left empty, and keep nothing from starting."""
+_DROP_ORPHANS = f"""
+    DELETE FROM main.{DOCUMENT_DAYS.name} WHERE NOT EXISTS (
+        SELECT 1 FROM main.{DOCUMENT_VERSIONS.name} AS v
+        WHERE v.name = {DOCUMENT_DAYS.name}.name AND v.version = {DOCUMENT_DAYS.name}.version
+    )
+"""
 _NOT_DAMAGE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
                "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip
 """Beginnings of error names that are no evidence against the file itself."""
@@ -64,12 +75,29 @@ def make_database_sound(path: Path, others: OtherFaults) -> None:
         raise SetupError(f"the database {path} cannot be used: {e}; see that this user can write it") from e
 
 
-def database_faults(path: Path) -> list[str]:
-    """Return the faults that SQLite finds in the registry's tables of a database file, each a line. Changes
-    nothing. Raises sqlite3.Error for a file that cannot be read for another reason."""
+@dataclass(frozen=True, slots=True)
+class DatabaseFaults:
+    """The faults of a database file, each a line."""
+
+    broken: tuple[str, ...] = ()
+    """Faults that make rows unreadable, or hide commits from SQLite."""
+    unfinished: str | None = None
+    """A write that its process did not live to finish, at the end of the log. SQLite drops it, and every commit before
+    it is there: what any kill of a writer may leave behind. Damage of the very last commit looks the same."""
+
+
+def database_faults(path: Path) -> DatabaseFaults:
+    """Return the faults that SQLite finds in the registry's tables of a database file. Changes nothing. Raises
+    sqlite3.Error for a file that cannot be read for another reason.
+
+    Example:
+        ``database_faults(store / FILE_NAME).broken``
+    """
     wal = read_wal(path)
-    found = [] if wal.fault is None else [wal.fault]
-    return found + (_structural_faults(path) if path.stat().st_size else [])
+    structural = _structural_faults(path) if path.stat().st_size else []
+    if wal.fault is None or wal.hides_commits:
+        return DatabaseFaults((*([wal.fault] if wal.fault else []), *structural))
+    return DatabaseFaults(tuple(structural), wal.fault)
 
 
 def _structural_faults(path: Path) -> list[str]:
@@ -128,7 +156,7 @@ def _faults_beside(whole: Path, others: OtherFaults) -> list[str]:
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             if not names >= _NAMES:
                 return ["its schema is damaged"]
-            found = [fault for name in sorted(names - _NAMES) for fault in _faults_of(db, name)]
+            found = [fault for name in sorted(names - _NAMES - _FIGURES) for fault in _faults_of(db, name)]
             if not found:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except (sqlite3.Error, UnicodeDecodeError) as e:
@@ -151,7 +179,7 @@ def _write_image(path: Path, image: Image) -> Path:
 
 def _write(path: Path, whole: Path, salvaged: SalvagedRegistry) -> Path:
     """Write the new database beside ``path``, under another name; it is on the medium on return."""
-    part = _recovered(path).with_suffix(".part")
+    part, anew = _recovered(path).with_suffix(".part"), _damaged_figures(whole)
     _drop(part)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with closing(sqlite3.connect(part, isolation_level=None)) as db:
@@ -162,14 +190,28 @@ def _write(path: Path, whole: Path, salvaged: SalvagedRegistry) -> Path:
         db.execute("BEGIN")
         for name, kind, sql in statements:
             db.execute(sql)
-            if kind == "table" and name not in _NAMES:
+            if kind == "table" and name not in _NAMES | anew:
                 db.execute(f'INSERT INTO main."{name}" SELECT * FROM whole."{name}"')
         for table in TABLES:
             marks = ", ".join("?" * len(table.columns))
             db.executemany(f"INSERT INTO main.{table.name} VALUES ({marks})", salvaged.rows[table.name])
+        if any(name == DOCUMENT_DAYS.name for name, _, _ in statements):
+            db.execute(_DROP_ORPHANS)
         db.execute("COMMIT")
     _sync(part)
     return part
+
+
+def _damaged_figures(whole: Path) -> set[str]:
+    """Return the tables of figures that begin anew. They are looked at before anything is written: an SQLite connection
+    that meets damage within a transaction refuses every further write of it."""
+    with closing(sqlite3.connect(whole)) as db:
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        found = {name: next(_faults_of(db, name), None) for name in sorted(names & _FIGURES)}
+    for name, fault in found.items():
+        if fault is not None:
+            logger.warning("the figures of %s are damaged and begin anew: %s", name, fault)
+    return {name for name, fault in found.items() if fault is not None}
 
 
 def _replace(path: Path, aside: Path) -> None:

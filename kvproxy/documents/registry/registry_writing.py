@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from kvproxy.core import DocumentRef
@@ -51,6 +51,12 @@ def note_number(db: Connection, name: str, version: int) -> None:
     statement = select(DOCUMENTS.c.last_version).where(DOCUMENTS.c.name == name).with_for_update()
     last = db.execute(statement).scalar()
     put_row(db, DOCUMENTS, {"name": name, "last_version": max(version, last or 0)})
+
+
+def last_number(db: Connection, names: Iterable[str]) -> int:
+    """Return the highest number that any of these names has used; 0 for none."""
+    last = select(func.max(DOCUMENTS.c.last_version)).where(DOCUMENTS.c.name.in_(set(names)))
+    return int(db.execute(last).scalar() or 0)
 
 
 def put_row(db: Connection, table: Table, row: Row) -> None:

@@ -260,6 +260,7 @@ class KVCache(KeptPrefixes):
                 len(self.index),
                 self.pinned,
                 self._evictor.spilled,
+                self._evictor.evicted,
             )
 
     def check(self, sequence_pages: Iterable[Sequence[int]]) -> list[str]:

@@ -26,6 +26,8 @@ class Occupancy:
     """Pages that publishers have pinned."""
     spilled: int = 0
     """Nodes with a copy in the spill tier."""
+    evicted: int = 0
+    """Pages that made room for others since the start."""
 
 
 def holder_faults(

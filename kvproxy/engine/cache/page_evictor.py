@@ -36,6 +36,8 @@ class PageEvictor:
         self._spill: SpillTier | None = None
         self.pinned = 0
         """Number of pinned pages: nodes with a ``pinned`` above 0."""
+        self.evicted = 0
+        """Pages that made room for others since the start, spilled ones included."""
 
     def spill_into(
         self,
@@ -89,6 +91,7 @@ class PageEvictor:
                 self._evict(victim)
 
     def _evict(self, victim: Node) -> None:
+        self.evicted += 1
         self._eviction.policy.note_eviction(victim)
         if self._spill is not None and victim.spilled:
             self._spill.note_eviction(victim)

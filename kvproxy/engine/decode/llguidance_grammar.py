@@ -6,19 +6,19 @@ takes seconds to compile a schema and needs a torch of its own choice.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher
 
 from kvproxy.core import GrammarText, LeftOut
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.decode.grammar_trials.trial_server import compile_fault, parser_limits
-from kvproxy.errors import InvalidRequest, KVProxyError
+from kvproxy.engine.decode.special_tokens import load_tables, special_in
+from kvproxy.errors import KVProxyError
 
 ANSWER_S = 2.0
 TOKEN_S = 0.005
@@ -37,18 +37,8 @@ class TokenizerTables:
         source = (folder / "tokenizer.json").read_text(encoding="utf-8")
         self.eos_ids = eos_ids
         self.vocab_size = vocab_size
-        try:
-            if not eos_ids:
-                raise ValueError("it has no end token")
-            self.tokenizer = LLTokenizer(source, n_vocab=vocab_size, eos_token=sorted(eos_ids))
-        except ValueError as e:
-            raise InvalidRequest(
-                f"This model cannot be held to a schema or made to call a tool: its tokenizer does not fit ({e})."
-            ) from e
-        added = json.loads(source).get("added_tokens", ())
-        self.special = frozenset(
-            token["content"] for token in added if self.tokenizer.is_special_token(token["id"])
-        )
+        self.tokenizer = load_tables(source, eos_ids, vocab_size)
+        self.special = special_in(source, self.tokenizer)
         """Added tokens that a grammar must name as tokens; it would not find them by their text."""
 
 

@@ -239,6 +239,7 @@ def _begin(seq: Sequence) -> None:
             seq.prefill_s,
             cache_write_tokens=written,
             retained=seq.retained,
+            arrived_at=seq.arrived_at,
         )
     )
 

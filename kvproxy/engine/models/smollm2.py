@@ -128,8 +128,15 @@ def convert(gguf: Path, folder: Path, progress: ReportProgress | None = None) ->
 
     Example: ``convert(find_gguf(), Path("smollm2"))``
     """
-    from gguf import GGUFReader
     from safetensors.torch import save_file
+
+    reader, meta = write_texts(gguf, folder)
+    save_file(dict(_weights(reader, meta, progress)), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def write_texts(gguf: Path, folder: Path) -> tuple[GGUFReader, dict[str, Any]]:
+    """Write what is no weight: configuration, tokenizer and chat template; return the opened file and its metadata."""
+    from gguf import GGUFReader
 
     reader = GGUFReader(gguf)
     meta = {name: field.contents() for name, field in reader.fields.items()}
@@ -139,7 +146,7 @@ def convert(gguf: Path, folder: Path, progress: ReportProgress | None = None) ->
     for name, content in _json_files(meta, tied=tied).items():
         (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     (folder / "chat_template.jinja").write_text(meta["tokenizer.chat_template"], encoding="utf-8")
-    save_file(dict(_weights(reader, meta, progress)), folder / "model.safetensors", metadata={"format": "pt"})
+    return reader, meta
 
 
 def _weights(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.engine.models.smollm2 import BUNDLED_NAME, bundled_model
-from kvproxy.engine.quantised.gguf_folder import find_gguf_in, gguf_folder
 from kvproxy.errors import SetupError
 
 Bundled = Callable[[Path, "ReportProgress | None"], Path]
@@ -52,9 +51,9 @@ def resolve_model(
         raise SetupError(
             f"{path_or_name} has random weights and no tokenizer: only benches of the engine take it"
         )
-    local = _local(path_or_name)
+    local = local_path(path_or_name)
     if local is not None:
-        return _complete(_around_gguf(local, cache_dir))
+        return _complete(around_gguf(local, cache_dir))
     if path_or_name.lower() == BUNDLED_NAME:
         return ModelFolder(bundled(cache_dir, progress), BUNDLED_NAME)
     return _from_hub(path_or_name, revision, download or hub_download)
@@ -73,7 +72,7 @@ def model_on_disk(
 
     Example: ``model_on_disk("Qwen/Qwen3-4B", cache_dir=default_cache_dir())``
     """
-    if _local(path_or_name) is not None or path_or_name.lower() == BUNDLED_NAME:
+    if local_path(path_or_name) is not None or path_or_name.lower() == BUNDLED_NAME:
         return resolve_model(path_or_name, cache_dir=cache_dir, progress=progress, bundled=bundled)
     try:
         folder = (download or hub_download)(path_or_name, revision, True)
@@ -82,8 +81,13 @@ def model_on_disk(
     return None if missing_files(folder) else ModelFolder(folder, path_or_name)
 
 
-def _around_gguf(path: Path, cache_dir: Path) -> ModelFolder:
+def around_gguf(path: Path, cache_dir: Path) -> ModelFolder:
     """Return the model of a folder or a GGUF file; that of a GGUF file has a folder of its own."""
+    if path.is_dir() and not any(path.glob("*.gguf")):
+        return ModelFolder(path, path.name)
+    # numpy comes with it, which a proxy without GGUF files and without an engine can do without.
+    from kvproxy.engine.quantised.gguf_folder import find_gguf_in, gguf_folder
+
     gguf = path if path.is_file() else find_gguf_in(path)
     if gguf is None:
         return ModelFolder(path, path.name)
@@ -105,7 +109,8 @@ def missing_files(folder: Path) -> list[str]:
     return missing
 
 
-def _local(path_or_name: str) -> Path | None:
+def local_path(path_or_name: str) -> Path | None:
+    """Return the folder or GGUF file that a path names, None for the name of another model. Raises SetupError."""
     path = Path(path_or_name).expanduser()
     if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return path.resolve()
@@ -144,8 +149,9 @@ def _from_hub(repo: str, revision: str | None, download: Download) -> ModelFolde
     return _complete(ModelFolder(folder, repo))
 
 
-def hub_download(repo: str, revision: str | None, offline: bool) -> Path:
-    """Download a snapshot of ``repo`` to the hub's own cache; its progress bars are the hub's.
+def hub_download(repo: str, revision: str | None, offline: bool, files: Sequence[str] = HUB_FILES) -> Path:
+    """Download a snapshot of ``repo`` to the hub's own cache, of the ``files`` that fit its patterns; its progress bars
+    are the hub's.
 
     Raises LookupError.
 
@@ -163,7 +169,7 @@ def hub_download(repo: str, revision: str | None, offline: bool) -> Path:
 
     try:
         path = hub.snapshot_download(
-            repo, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=offline
+            repo, revision=revision, allow_patterns=list(files), local_files_only=offline
         )
     except HFValidationError as e:
         raise LookupError("that is neither a folder nor the name of a hub model") from e

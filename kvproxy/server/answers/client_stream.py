@@ -12,7 +12,7 @@ from typing import Self
 from aiohttp import web
 
 from kvproxy.errors import KVProxyError, TimedOut
-from kvproxy.server.components import COMPONENTS, REQUEST_ID, STREAMING
+from kvproxy.server.components import COMPONENTS, ERROR_CODE, REQUEST_ID, STREAMING
 from kvproxy.server.middleware.error_responses import unexpected
 from kvproxy.server.shutdown import shutting_down
 from kvproxy.wire.answers import event_bytes
@@ -162,6 +162,7 @@ class SseStream:
             told = unexpected(request_id)
         else:
             return False
+        self._request[ERROR_CODE] = str(told.code or told.type)
         await self._last_words(self._on_error(told))
         return True
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kvproxy.core import Hit, Miss
+from kvproxy.core.block_rounding import rounded_tokens
 from kvproxy.core.miss_remedies import REMEDIES
 from kvproxy.explain.miss_report import DifferingToken, MissReport
 from kvproxy.wire.explanations.explanation_answer import (
     ComparedWith,
+    ExplainedReplica,
     KvExplanation,
     ShownDifference,
     ShownToken,
@@ -20,25 +22,42 @@ SHOWN = 120
 TokenTexts = Callable[[Sequence[int]], list[str]]
 
 
-def explanation_view(report: MissReport, token_texts: TokenTexts) -> KvExplanation:
-    """Return the report; ``token_texts`` turns token ids into their texts.
+def explanation_view(report: MissReport, token_texts: TokenTexts, *, names: bool = False) -> KvExplanation:
+    """Return the report; ``token_texts`` turns token ids into their texts. ``names``: with that of a fleet's replica.
 
     Example: ``json_response(explanation_view(report, pipeline.token_texts))``
     """
     decision, found = report.asked.decision, report.found
-    remedy = None if found.cause is None else REMEDIES[found.cause]
+    # Of a hit, a fleet's reason for no more of it says more than where another request parts from this one.
+    cause = decision.cause or found.cause
+    remedy = None if cause is None else REMEDIES[cause]
     return KvExplanation(
         object="kv_explanation",
         outcome="hit" if isinstance(decision, Hit) else "miss",
         reason=decision.reason.value if isinstance(decision, Miss) else None,
-        cause=None if found.cause is None else found.cause.value,
+        cause=None if cause is None else cause.value,
         meaning=None if remedy is None else remedy.meaning,
         do=None if remedy is None else remedy.do,
         document=None if decision.document is None else str(decision.document),
         prompt_tokens=len(report.asked.prompt.token_ids),
         cached_tokens=decision.cached_tokens if isinstance(decision, Hit) else 0,
+        replica=_replica(report, names=names),
         compared=_compared(report),
         difference=_difference(report, token_texts),
+    )
+
+
+def _replica(report: MissReport, *, names: bool) -> ExplainedReplica | None:
+    asked = report.asked
+    choice = asked.decision.choice
+    if choice is None:
+        return None
+    return ExplainedReplica(
+        name=choice.replica if names else None,
+        expected_tokens=choice.expected_tokens,
+        block_tokens=choice.block_tokens,
+        rounded_tokens=rounded_tokens(asked.prompt.documents, choice.expected_tokens, choice.block_tokens),
+        detail=choice.detail,
     )
 
 

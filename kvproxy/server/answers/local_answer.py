@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,12 +22,13 @@ from kvproxy.reply import Reply
 from kvproxy.server.answers.changed_headers import changed_headers, left_out_of
 from kvproxy.server.answers.charged_answer import charged, preview_headers, settled_headers
 from kvproxy.server.answers.client_stream import SseStream, deadline
+from kvproxy.server.answers.reply_headers import reply_headers, status_of
 from kvproxy.server.components import CALLER, COMPONENTS, REPLY, REQUEST_ID
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerParser
-from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
+from kvproxy.wire.answers.cache_status import early_status
+from kvproxy.wire.answers.event_bytes import comment
 from kvproxy.wire.answers.left_out import left_out_header
-from kvproxy.wire.answers.retained_header import retained_header
 
 logger = logging.getLogger(__name__)
 
@@ -99,13 +100,15 @@ async def part(
                     async for index, event in events:
                         if isinstance(event, Finished):
                             finished[index] = event
+                            reply.meter.reasons[index] = event.reason
                         else:
                             gathered[index].add(event)
     choices = tuple(g.answer(finished[i].reason, finished[i].stopped_by) for i, g in enumerate(gathered))
-    reply.line.usage = total([finished[i].usage for i in sorted(finished)])
+    usage = total([finished[i].usage for i in sorted(finished)])
     if silent:
-        reply.line.usage = replace(reply.line.usage, completion_tokens=0, reasoning_tokens=0)
-    return Answers(choices, reply.line.usage, reply_headers(reply, asked))
+        usage = replace(usage, completion_tokens=0, reasoning_tokens=0)
+    usage = reply.line.end(usage)
+    return Answers(choices, usage, reply_headers(reply, asked))
 
 
 async def stream(
@@ -114,18 +117,22 @@ async def stream(
     id: str,
     clock: Timings,
     encoder: StreamEncoder,
-    end: Callable[[Usage], bytes] | None = None,
+    end: Callable[[Usage], Awaitable[bytes]] | None = None,
 ) -> web.StreamResponse:
     """Serve a request as an event stream. ``id`` must be unique in this process; ``end`` replaces ``encoder.end``.
 
     Errors before the stream's first byte pass through and become responses; later ones become the encoder's
     last event. Example: ``return await stream(request, chat, head.id, incoming.clock, ChatStream(head))``
     """
-    last = end or encoder.end
+
+    async def last(usage: Usage) -> bytes:
+        told = bill.told(usage)
+        return encoder.end(told) if end is None else await end(told)
+
     async with answer_stream(request, asked, id, clock, encoder) as (out, bill):
         async with served(request, asked, id, clock, bill) as reply:
             await out.announce({**reply_headers(reply, asked), **preview_headers(bill)})
-            await send_events(out, reply, asked, encoder, lambda usage: last(bill.told(usage)))
+            await send_events(out, reply, asked, encoder, last)
     return out.response
 
 
@@ -181,13 +188,13 @@ async def send_events(
     reply: Reply,
     asked: Request,
     encoder: StreamEncoder,
-    end: Callable[[Usage], bytes],
+    end: Callable[[Usage], Awaitable[bytes]],
 ) -> None:
     """Send the events of all choices as they come: ``encoder.begin``, each event, then ``end(usage)``.
 
     ``usage`` is that of all choices together.
 
-    Example: ``await send_events(out, reply, chat, encoder, encoder.end)``
+    Example: ``await send_events(out, reply, chat, encoder, last)``
     """
     choices, usages = len(reply.choices), dict[int, Usage]()
     if first := encoder.begin(reply.started, prompt_tokens=len(reply.prompt.token_ids), choices=choices):
@@ -196,10 +203,13 @@ async def send_events(
         async for index, event in events:
             if isinstance(event, Finished):
                 usages[index] = event.usage
+                reply.meter.reasons[index] = event.reason
             data = encoder.event(index, event)
             if len(usages) == choices:
-                reply.line.usage = total([usages[i] for i in sorted(usages)])
-                data += end(reply.line.usage)
+                usage = reply.line.end(total([usages[i] for i in sorted(usages)]))
+                if not reply.started.confirmed:
+                    data += comment(f"Cache-Status: {status_of(reply)}")
+                data += await end(usage)
             if data:
                 await out.send(data)
 
@@ -229,18 +239,6 @@ def total(usages: list[Usage]) -> Usage:
         reasoning_tokens=sum(u.reasoning_tokens for u in usages),
         prediction=(sum(a for a, _ in drafted), sum(r for _, r in drafted)) if drafted else None,
     )
-
-
-def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
-    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and where they say something
-    ``x-kvproxy-left-out``, ``x-kvproxy-retained`` and ``x-kvproxy-placement``."""
-    moved = reply.prompt.moved
-    return {
-        "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact, moved=moved),
-        "Server-Timing": server_timing(reply.timings.report(reply.started)),
-        **changed_headers(asked, reply.started, moved),
-        **retained_header(reply.started.retained),
-    }
 
 
 def _parser(reply: Reply, asked: Request) -> AnswerParser | None:

@@ -16,7 +16,7 @@ from kvproxy.errors import InvalidRequest, KVProxyError, UpstreamError
 from kvproxy.server.answers.charged_answer import charged, preview_headers, settled_headers
 from kvproxy.server.answers.client_stream import LAST_WORDS_S, SseStream, deadline
 from kvproxy.server.answers.upstream_bill import UpstreamBill, booking_id
-from kvproxy.server.components import COMPONENTS, REQUEST_ID, STREAMING
+from kvproxy.server.components import COMPONENTS, ERROR_CODE, REQUEST_ID, STREAMING
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.read_request import Incoming
 from kvproxy.server.shutdown import shutting_down
@@ -173,6 +173,7 @@ class _RawAnswer:
         return response
 
     async def break_off(self, error: KVProxyError) -> None:
+        self._request[ERROR_CODE] = str(error.code or error.type)
         between = not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n"))
         if self.response is not None and self._events and between:
             try:

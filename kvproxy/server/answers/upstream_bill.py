@@ -13,7 +13,7 @@ from kvproxy.charging.charge_requests import OrderedPrompt
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Charge
 from kvproxy.runtime.off_loop import off_loop_if_large
-from kvproxy.server.components import COMPONENTS
+from kvproxy.server.components import COMPONENTS, TRACE, UPSTREAM_COUNTS
 from kvproxy.server.requests.read_request import Incoming
 from kvproxy.wire.answers.cost_bodies import answer_cost
 from kvproxy.wire.upstream_usage import RawUsage, UpstreamCounts
@@ -38,7 +38,8 @@ class UpstreamBill:
         self._bill = bill
         self._endpoint = endpoint
         self._incoming = incoming
-        self._counts = UpstreamCounts(endpoint, len(incoming.raw))
+        self._counts = request[UPSTREAM_COUNTS] = UpstreamCounts(endpoint, len(incoming.raw))
+        self._traced = TRACE in request
         self._raw: RawUsage | None = None
 
     async def open(self) -> None:
@@ -76,9 +77,10 @@ class UpstreamBill:
     def see(self, value: dict[str, Any]) -> dict[str, Any] | None:
         """Read an event; return what the client gets of it: with its price where it is the last one with the usage,
         None for one that it did not ask for."""
+        if self.active or self._traced:
+            self._counts.see(value)
         if not self.active:
             return value
-        self._counts.see(value)
         self._note()
         openai = self._endpoint in ("chat/completions", "completions")
         if openai and value.get("usage") and not value.get("choices"):
@@ -94,10 +96,9 @@ class UpstreamBill:
 
     def whole(self, value: dict[str, Any]) -> dict[str, Any]:
         """Read a whole answer, settle, and return it with its price."""
-        if not self.active:
-            return value
-        self._counts.see(value)
-        return self._priced(value)
+        if self.active or self._traced:
+            self._counts.see(value)
+        return self._priced(value) if self.active else value
 
     def settle(self) -> Charge | None:
         """Settle by what has been read. Idempotent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +33,11 @@ from kvproxy.wire.bodies.json_text import encode
 
 logger = logging.getLogger(__name__)
 
+ErrorView = Callable[[KVProxyError, web.Request], web.Response | None]
+
+ERROR_VIEW: web.AppKey[ErrorView] = web.AppKey("ERROR_VIEW")
+"""Makes the HTML of an error for the dashboard's requests; returns None for others."""
+
 
 def json_response(
     value: Any, *, status: int = 200, headers: dict[str, str] | None = None, finite: bool = False
@@ -50,6 +56,22 @@ def error_response(error: KVProxyError, request: web.Request) -> web.Response:
     A refusal that a retry cannot change has ``x-should-retry: false``, since clients retry 409 by default.
     """
     request[ERROR_CODE] = str(error.code or error.type)
+    headers = _error_headers(error)
+    view = request.app[ERROR_VIEW](error, request) if ERROR_VIEW in request.app else None
+    if view is not None:
+        response = view
+        response.headers.update(headers)
+    elif speaks_anthropic(request):
+        body: Any = error_body(error, request_id_of(request))
+        response = json_response(body, status=anthropic_status(error.http_status), headers=headers)
+    else:
+        response = json_response(error.body(), status=error.http_status, headers=headers)
+    if isinstance(error, UnreadableBody):
+        response.force_close()
+    return response
+
+
+def _error_headers(error: KVProxyError) -> dict[str, str]:
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
@@ -63,14 +85,7 @@ def error_response(error: KVProxyError, request: web.Request) -> web.Response:
         headers |= error.headers
     if isinstance(error, UnsupportedEncoding):
         headers["Accept-Encoding"] = "gzip, deflate"
-    if speaks_anthropic(request):
-        body: Any = error_body(error, request_id_of(request))
-        response = json_response(body, status=anthropic_status(error.http_status), headers=headers)
-    else:
-        response = json_response(error.body(), status=error.http_status, headers=headers)
-    if isinstance(error, UnreadableBody):
-        response.force_close()
-    return response
+    return headers
 
 
 def unexpected(request_id: str) -> KVProxyError:

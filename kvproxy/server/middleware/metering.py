@@ -57,6 +57,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         raise AuthenticationFailed(
             "Send the proxy's server.metrics_key as a header: Authorization: Bearer KEY."
         )
+    await asyncio.to_thread(components.pipeline.metrics.process.sample)  # reads files of /proc
     return web.Response(body=components.pipeline.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from kvproxy.accounts.account_values import NewKey
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
 from kvproxy.catalog.document_catalog import Catalog
@@ -16,13 +18,14 @@ from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.quote_maker import QuoteMaker
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document_info import Verification
-from kvproxy.errors import RouteNotFound
+from kvproxy.errors import PermissionDenied, RouteNotFound
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.issued_receipts import Receipts
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.market import Market
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.bodies.validation_errors import invalid
+from kvproxy.wire.kv_accounts.account_bodies import NewKeyBody
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -49,6 +52,20 @@ def accounts_of(request: web.Request) -> Accounts:
     if accounts is None:
         raise _no_market(request)
     return accounts
+
+
+async def make_key(request: web.Request, body: NewKeyBody) -> NewKey:
+    """Make an API key. Raises PermissionDenied on a proxy that is open to everybody, InvalidRequest, AccountNotFound.
+
+    Example: ``new = await make_key(request, await read_body_of(request, NewKeyBody))``
+    """
+    accounts = accounts_of(request)
+    if request[CALLER].key is None:
+        # On a proxy that is open to everybody, whoever came first would lock all others out.
+        raise PermissionDenied(
+            "The first API key is made on the proxy's own machine: kvproxy keys create NAME --scope admin"
+        )
+    return await asyncio.to_thread(accounts.create_key, body.order())
 
 
 def grants_of(request: web.Request) -> Grants:

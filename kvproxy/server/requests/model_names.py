@@ -22,8 +22,8 @@ _WILD = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """The names of all models. ``served``: each model's own, the local one's first. ``aliases``: other names, and
-    patterns of names, to names of ``served``."""
+    """The names of all models. ``served``: each model's own, those whose KV is managed here first. ``aliases``: other
+    names, and patterns of names, to names of ``served``."""
 
     served: tuple[str, ...]
     aliases: Mapping[str, str]
@@ -61,9 +61,14 @@ MODEL_NAMES = web.AppKey("MODEL_NAMES", ModelNames)
 
 
 def model_names(components: Components) -> ModelNames:
-    """Return the names of the local model, of the upstreams, and the config's aliases."""
-    served = tuple(dict.fromkeys((components.served_name, *components.pipeline.upstreams())))
+    """Return the names of the served models, of the upstreams, and the config's aliases."""
+    served = tuple(dict.fromkeys((*components.served_names, *components.pipeline.upstreams())))
     return ModelNames(served, components.aliases)
+
+
+def default_model(components: Components) -> str | None:
+    """Return the model of a request that names none: the primary; None where no model is served here."""
+    return next(iter(components.served_names), None)
 
 
 def resolve_model(request: web.Request, asked: str) -> str:

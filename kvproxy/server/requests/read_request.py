@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from kvproxy.errors import BodyTooLarge, ExpectationFailed, InvalidRequest, UnreadableBody
 from kvproxy.runtime.off_loop import off_loop, off_loop_if_large
-from kvproxy.server.components import COMPONENTS, MODEL
+from kvproxy.server.components import CLOCK, COMPONENTS, MODEL
 from kvproxy.server.middleware.error_responses import error_response
 from kvproxy.server.requests.content_encoding import TooMuch, unpacked
 from kvproxy.server.requests.model_names import resolve_model
@@ -35,7 +35,7 @@ class Incoming:
     model: str
     """The served name of the model that answers, which ``body`` has too."""
     local: bool
-    """True for the local model, False for an upstream's."""
+    """True for a model whose KV is managed here, the local engine's or a fleet's; False for an upstream's."""
     clock: Timings
 
     async def parsed(
@@ -53,19 +53,19 @@ async def receive(request: web.Request, *, model: str | None = None) -> Incoming
     """Read the body, decode it, resolve its model. ``model``: the name that stands for one that is left out.
 
     Raises as ``read_body`` does, and InvalidRequest, ModelNotFound, and ContextTooLong for a conversation of more
-    messages than the local model takes tokens.
+    messages than the model takes tokens, where it is served here.
     """
     components = request.app[COMPONENTS]
-    clock = Timings()
+    clock = request[CLOCK] = Timings()
     with clock.waiting():
         raw = await read_body(request)
     with clock.measure("parse"):
         body = await _decoded(raw, request)
         name = model if model is not None and body.get("model") is None else _model(body)
         served = body["model"] = request[MODEL] = resolve_model(request, name)
-    local = served == components.served_name
+    local = served in components.served_names
     if local:
-        refuse_oversized_lists(body, components.pipeline.max_context)
+        refuse_oversized_lists(body, components.served(served).max_context)
     return Incoming(raw, body, served, local, clock)
 
 

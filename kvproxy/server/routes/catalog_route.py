@@ -73,9 +73,11 @@ async def make_quote(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("Give one of 'request', 'document' and 'sha256'.", param="request")
     if asked.document is not None:
         ref = resolved_ref(request, asked.document)
-        quoted = await maker.of_document(ref, caller, asked.max_tokens)
+        model = None if asked.model is None else _served(request, asked.model, "model")
+        quoted = await maker.of_document(ref, caller, asked.max_tokens, model)
     elif asked.sha256 is not None:
-        quoted = await maker.of_text(asked.sha256, caller, asked.max_tokens)
+        model = None if asked.model is None else _served(request, asked.model, "model")
+        quoted = await maker.of_text(asked.sha256, caller, asked.max_tokens, model)
     else:
         quoted = await _quoted_request(request, asked.request or {})
     return json_response(quoted.body)
@@ -84,18 +86,26 @@ async def make_quote(request: web.Request) -> web.StreamResponse:
 async def _quoted_request(request: web.Request, chat: dict[str, object]) -> SignedQuote:
     """Parse the body exactly as a chat completion's, and quote it."""
     components = request.app[COMPONENTS]
-    refuse_oversized_lists(chat, components.pipeline.max_context)
-    model = chat.get("model")
-    named = resolve_model(request, model) if isinstance(model, str) and model else components.served_name
-    if named != components.served_name:
-        raise InvalidRequest(
-            f"'{named}' is served by an upstream, which alone can count its tokens; only the local model "
-            f"'{components.served_name}' is quoted.",
-            param="request.model",
-        )
+    asked, models = chat.get("model"), components.pipeline.models
+    named = models.primary.name
+    if isinstance(asked, str) and asked:
+        named = _served(request, asked, "request.model")
+    refuse_oversized_lists(chat, models.named(named).max_context)
     body = {**chat, "model": named}
     parsed = await off_loop_if_large(
         request.content_length or LARGE,
-        lambda: parse_chat(body, served_name=components.served_name, policy=components.policy),
+        lambda: parse_chat(body, served_name=named, policy=components.policy),
     )
     return await quote_maker_of(request).of_request(parsed, request[CALLER])
+
+
+def _served(request: web.Request, asked: str, param: str) -> str:
+    """Return the served model that ``asked`` means. Raises ModelNotFound, and InvalidRequest for an upstream's."""
+    named, served = resolve_model(request, asked), request.app[COMPONENTS].served_names
+    if named not in served:
+        raise InvalidRequest(
+            f"'{named}' is served by an upstream, which alone can count its tokens; quoted are only: "
+            f"{', '.join(served)}.",
+            param=param,
+        )
+    return named

@@ -17,12 +17,12 @@ from kvproxy.wire.chat.parse_chat import parse_chat
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
-    """Answer a chat completion, whole or streamed, by the local model or an upstream's."""
+    """Answer a chat completion, whole or streamed, by a served model or an upstream's."""
     components = request.app[COMPONENTS]
     incoming = await receive_conversation(request)
     if not incoming.local:
         return await serve_upstream(request, "chat/completions", incoming)
-    chat = await incoming.parsed(parse_chat, served_name=components.served_name, policy=components.policy)
+    chat = await incoming.parsed(parse_chat, served_name=incoming.model, policy=components.policy)
     functions = bool(incoming.body.get("functions")) and not incoming.body.get("tools")
     custom = frozenset(tool.name for tool in chat.tools if tool.form == "custom")
     head = ChatHead(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model, functions, custom)

@@ -19,16 +19,16 @@ from kvproxy.server.answers.local_answer import (
     Answers,
     answer_stream,
     part,
-    reply_headers,
     send_events,
     served,
     stream,
     whole,
 )
+from kvproxy.server.answers.reply_headers import reply_headers
 from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.read_request import receive
+from kvproxy.server.requests.receive_conversation import receive_prompt
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.completions.completion_response import (
     CompletionHead,
@@ -45,12 +45,11 @@ are more: one request must not fill the engine's queue."""
 
 async def completions(request: web.Request) -> web.StreamResponse:
     """Answer a text completion of one prompt or several, whole or streamed."""
-    components = request.app[COMPONENTS]
-    incoming = await receive(request)
+    incoming = await receive_prompt(request)
     if not incoming.local:
         return await serve_upstream(request, "completions", incoming)
     clock = incoming.clock
-    asked = await incoming.parsed(parse_completions, served_name=components.served_name)
+    asked = await incoming.parsed(parse_completions, served_name=incoming.model)
     first = asked.prompts[0]
     head = CompletionHead(f"cmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model)
     logprobs = first.sampling.logprobs is not None
@@ -80,7 +79,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
 def _echo(request: web.Request, asked: TextRequest) -> str:
     if isinstance(asked.prompt, str):
         return asked.prompt
-    return request.app[COMPONENTS].pipeline.decode(list(asked.prompt))
+    return request.app[COMPONENTS].served(asked.model).composer.decode(list(asked.prompt))
 
 
 async def _all(request: web.Request, asked: Completions, id: str, clock: Timings) -> Answers:
@@ -130,7 +129,7 @@ async def _stream_each(
     with pipeline.claim(first, request[CALLER], 1) as claim:
         async with answer_stream(request, first, id, clock, encoder) as (out, bill):
 
-            def end(usage: Usage) -> bytes:
+            async def end(usage: Usage) -> bytes:
                 counted.append(usage)
                 ended = len(counted) == len(parts)
                 return encoder.end(bill.told(sum_usages(counted))) if ended else b""

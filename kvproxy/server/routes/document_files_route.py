@@ -103,7 +103,9 @@ async def _body(request: web.Request) -> AsyncIterator[bytes]:
 def _files(request: web.Request) -> FileExchange:
     files = request.app[COMPONENTS].files
     if files is None:
-        raise RouteNotFound("Documents have no files here: this proxy keeps no pages on disk.")
+        raise RouteNotFound(
+            "Documents have no files here: this proxy keeps no pages, and a fleet's replicas give none away."
+        )
     return files
 
 

@@ -14,16 +14,21 @@ from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
 from kvproxy.documents.library.preconditions import Preconditions
 from kvproxy.errors import DocumentNotFound, InvalidRequest
+from kvproxy.exactness.verify import Verifier
 from kvproxy.learning.opening_text import LEARNED
+from kvproxy.served_model import ServedModel
 from kvproxy.server.answers.progress_events import progressing
+from kvproxy.server.answers.served_framings import framings_elsewhere
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.asked_tenant import tenant_asked
 from kvproxy.server.requests.document_refs import conditions_of, ref_of
 from kvproxy.server.requests.market_access import note_verification
+from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.query_switches import is_true, wants_events
 from kvproxy.server.requests.read_request import read_object
+from kvproxy.server.requests.shown_replicas import names_replicas
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.bodies.whole_number import whole_number
@@ -32,6 +37,7 @@ from kvproxy.wire.kv_documents.document_bodies import (
     kv_document,
     kv_usage,
     kv_verification,
+    models_body,
     publish_result,
 )
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
@@ -58,10 +64,10 @@ async def publish(request: web.Request) -> web.StreamResponse:
     if wants_events(request):
 
         async def result(progress: ReportProgress) -> PublishResult:
-            return publish_result(await _publish(request, wanted, progress))
+            return publish_result(await publish_document(request, wanted, progress))
 
         return await progressing(request, result)
-    published = await _publish(request, wanted, None)
+    published = await publish_document(request, wanted, None)
     headers = {"ETag": f'"{published.info.etag}"'}
     status = 201 if published.created else 200
     return json_response(publish_result(published), status=status, headers=headers)
@@ -77,8 +83,9 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
     if learned:
         documents = [d for d in documents if d.origin == "learned"]
     pieces: list[bytes] = []
+    names = names_replicas(request)
     for at in range(0, len(documents), SLICE):
-        listed: list[KvDocument] = [kv_document(d) for d in documents[at : at + SLICE]]
+        listed: list[KvDocument] = [kv_document(d, names=names) for d in documents[at : at + SLICE]]
         pieces.append(encode(listed)[1:-1])
         await asyncio.sleep(0)  # Encoding a large library in one turn would block the event loop.
     usage = kv_usage(publisher.quotas.use(caller), publisher.endings.withdrawn(caller))
@@ -99,7 +106,12 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
     Preconditions(conditions_of(request).if_match).check(info.etag, f"{info.id}@{info.version}")
     if _unchanged(request.if_none_match or (), info.etag):
         return web.Response(status=304, headers=headers)
-    document = kv_document(info)
+    names = names_replicas(request)
+    document = kv_document(info, names=names)
+    elsewhere = request.app[COMPONENTS].further_models
+    if elsewhere:
+        found = framings_elsewhere(elsewhere, DocumentRef(info.id, info.version), request[CALLER])
+        document["models"] = models_body(found, names=names)
     if is_true(request, "text"):
         # The version that was found, not the reference: another version may be current by now.
         document["text"] = await publisher.text(DocumentRef(info.id, info.version), request[CALLER])
@@ -125,19 +137,39 @@ async def delete_named(request: web.Request, ref: DocumentRef) -> web.StreamResp
 async def verify_document(request: web.Request) -> web.StreamResponse:
     """Compare hits with prefills: about two cold prefills per framing and spelling, after other requests."""
     ref, tokens = ref_of(request), _tokens(request)
+    _verifier(request)  # an unknown model is a 404 before the first event
     if wants_events(request):
-        return await progressing(request, lambda progress: _verify(request, ref, tokens, progress))
-    return json_response(await _verify(request, ref, tokens, None))
+        return await progressing(request, lambda progress: verify_named(request, ref, progress, tokens))
+    return json_response(await verify_named(request, ref, None, tokens))
 
 
-async def _verify(
-    request: web.Request, ref: DocumentRef, tokens: int, progress: ReportProgress | None
+async def verify_named(
+    request: web.Request, ref: DocumentRef, progress: ReportProgress | None, tokens: int = GREEDY_TOKENS
 ) -> KvVerification:
-    verifier = request.app[COMPONENTS].verifier
-    found = await verifier.verify(ref, request[CALLER], tokens, progress)
-    await note_verification(request, ref, found)
-    await _note_in_manifest(request, ref, found)
-    return kv_verification(found)
+    """Verify the document that ``ref`` names, and note what was measured. Raises as ``Verifier.verify``.
+
+    Example: ``found = await verify_named(request, DocumentRef("handbook", 3), None)``
+    """
+    found = await _verifier(request).verify(ref, request[CALLER], tokens, progress)
+    if not _verified_model(request).backend.info.fleet:
+        # What a fleet's answers agree in, or that it had nothing cached to compare, says nothing about pages.
+        await note_verification(request, ref, found)
+        await _note_in_manifest(request, ref, found)
+    return kv_verification(found, names=names_replicas(request))
+
+
+def _verifier(request: web.Request) -> Verifier:
+    """Return the verifier of the model that ``model`` names, the first served one where it names none. Raises
+    ModelNotFound, also for a model whose KV is not managed here."""
+    components, model = request.app[COMPONENTS], _verified_model(request)
+    if model is components.pipeline.models.primary:
+        return components.verifier
+    return components.verifiers[model.name]
+
+
+def _verified_model(request: web.Request) -> ServedModel:
+    models, asked = request.app[COMPONENTS].pipeline.models, request.query.get("model")
+    return models.primary if asked is None else models.named(resolve_model(request, asked))
 
 
 async def _note_in_manifest(request: web.Request, ref: DocumentRef, found: Sequence[Verification]) -> None:
@@ -151,7 +183,13 @@ async def _note_in_manifest(request: web.Request, ref: DocumentRef, found: Seque
         await publisher.manifests.note_verified(known.document.ref, found)
 
 
-async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
+async def publish_document(
+    request: web.Request, wanted: PublishBody, progress: ReportProgress | None
+) -> Published:
+    """Publish what a body asks for, at its price. Raises as ``Publisher.publish``, and InvalidRequest.
+
+    Example: ``published = await publish_document(request, PublishBody(id="handbook", text=text), None)``
+    """
     terms = terms_of_body(request, wanted.price)
     if wanted.licence is not None and terms is None:
         # A licence alone leaves the price as it is.

@@ -18,7 +18,8 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Answer when a request would be served now. Raises NotReady, ShuttingDown."""
+    """Answer when a request would be served now, if only from what is in memory: a database that is away makes it
+    degraded, and not unready. Raises NotReady, ShuttingDown."""
     components = request.app[COMPONENTS]
     if components.drain.draining:
         raise shutting_down()
@@ -26,4 +27,7 @@ async def ready(request: web.Request) -> web.StreamResponse:
     if reason is not None:
         raise NotReady(f"Not ready: {reason}.")
     health: Health = {"status": "ready"}
+    ledger = None if components.market is None else components.market.ledger
+    if ledger is not None and ledger.away:
+        health["degraded"] = ["database"]
     return json_response(health)

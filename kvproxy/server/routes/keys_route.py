@@ -15,10 +15,9 @@ from kvproxy.accounts.account_values import (
     tenant_subject,
 )
 from kvproxy.accounts.accounts import Accounts
-from kvproxy.errors import InvalidRequest, PermissionDenied
-from kvproxy.server.components import CALLER
+from kvproxy.errors import InvalidRequest
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.market_access import accounts_of, market_of, read_body_of
+from kvproxy.server.requests.market_access import accounts_of, make_key, market_of, read_body_of
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.kv_accounts.account_bodies import (
     MOST_SECONDS,
@@ -43,13 +42,7 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 async def create_key(request: web.Request) -> web.StreamResponse:
     """Make an API key; the answer alone has it."""
     body = await read_body_of(request, NewKeyBody)
-    accounts = accounts_of(request)
-    if request[CALLER].key is None:
-        # On a proxy that is open to everybody, whoever came first would lock all others out.
-        raise PermissionDenied(
-            "The first API key is made on the proxy's own machine: kvproxy keys create NAME --scope admin"
-        )
-    return _new_key(request, await asyncio.to_thread(accounts.create_key, body.order()), 201)
+    return _new_key(request, await make_key(request, body), 201)
 
 
 async def list_keys(request: web.Request) -> web.StreamResponse:

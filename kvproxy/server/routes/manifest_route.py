@@ -26,7 +26,9 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
         return await documents_route.describe(request, DocumentRef(f"{name}/manifest"))
     ref = parse_document_ref(name, param="document")
     if publisher.manifests is None:
-        raise RouteNotFound("There are no manifests here: this proxy has no keys to sign with.")
+        raise RouteNotFound(
+            "There are no manifests here: they are of pages, and a fleet's replicas hold those of this proxy's models."
+        )
     signed = await publisher.manifests.visible(ref, request[CALLER])
     headers = {"Vary": "Accept"}
     if JOSE in request.headers.get("Accept", ""):

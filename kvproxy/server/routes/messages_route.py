@@ -44,12 +44,12 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
     incoming = await receive_conversation(request)
     if not incoming.local:
         raise InvalidRequest(
-            f"Tokens are counted for the local model only; '{incoming.model}' is served by an upstream, whose "
-            "tokens only the upstream can count.",
+            f"Tokens are counted only for models whose KV is managed here; '{incoming.model}' is an upstream's, which "
+            "alone can count its tokens.",
             param="model",
         )
     components = request.app[COMPONENTS]
     asked = await incoming.parsed(parse_count, components.policy)
-    prompt = await components.pipeline.compose_async(asked, request[CALLER])
+    prompt = await components.served(incoming.model).compose(asked, request[CALLER])
     count: TokenCount = {"input_tokens": len(prompt.token_ids)}
     return json_response(count)

@@ -1,4 +1,4 @@
-"""Handlers of ``GET /v1/models`` and ``/v1/models/{id}``: the local model, the upstreams' models, their aliases."""
+"""Handlers of ``GET /v1/models`` and ``/v1/models/{id}``: the served models, the upstreams' models, their aliases."""
 
 from __future__ import annotations
 
@@ -41,13 +41,9 @@ async def get_model(request: web.Request) -> web.StreamResponse:
 def _model(request: web.Request, id: str) -> ModelBody:
     components = request.app[COMPONENTS]
     root = resolve_model(request, id)
-    return model_body(
-        id,
-        root,
-        local=root == components.served_name,
-        created=components.created,
-        max_context=components.pipeline.max_context,
-    )
+    local = root in components.served_names
+    max_context = components.served(root).max_context if local else 0
+    return model_body(id, root, local=local, created=components.created, max_context=max_context)
 
 
 def _limit(request: web.Request) -> int:

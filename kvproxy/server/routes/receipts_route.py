@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import time
-
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
 from kvproxy.receipts.canonical_jws import unverified_claims
 from kvproxy.receipts.log_checkpoints import MerkleProof
-from kvproxy.runtime.off_loop import off_loop_if_large
+from kvproxy.server.answers.statement_answer import asked_period, made_statement, statement_response
 from kvproxy.server.components import CALLER
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.market_access import receipts_of
 from kvproxy.wire.bodies.whole_number import whole_number
-from kvproxy.wire.market.periods import parse_moment
 from kvproxy.wire.market.receipt_types import (
     KvCheckpoint,
     KvProof,
     KvReceipt,
     KvReceiptList,
-    KvStatement,
 )
 
 MOST_LEAVES = 2**40
@@ -42,27 +38,8 @@ async def list_receipts(request: web.Request) -> web.StreamResponse:
 
 async def get_statement(request: web.Request) -> web.StreamResponse:
     """Return the signed statement of a publisher for a period: by default its own, from the beginning to now."""
-    query, caller = request.query, request[CALLER]
-    since = parse_moment(query.get("from", "0"), param="from")
-    until = parse_moment(query["to"], param="to") if "to" in query else int(time.time()) + 1
-    publisher = query.get("publisher") or caller.name
-    wanted = query.get("receipts", "false").lower() in ("true", "1", "yes")
-    made = await receipts_of(request).statement(publisher, since, until, caller, receipts=wanted)
-    answer: KvStatement = {
-        "object": "kv_statement",
-        "publisher": publisher,
-        "since": since,
-        "until": until,
-        "reads": len(made.claims["receipts"]),
-        "tokens": made.claims["tokens"],
-        "currency": made.claims["currency"],
-        "publisher_share": made.claims["publisher_share"],
-        "jws": made.jws,
-        "receipts": list(made.receipts),
-        "checkpoint": made.checkpoint,
-    }
-    size = len(made.jws) + sum(map(len, made.receipts))
-    return await off_loop_if_large(size, lambda: json_response(answer))
+    wanted = asked_period(request.query, request[CALLER])
+    return await statement_response(await made_statement(request, wanted))
 
 
 async def get_statement_proof(request: web.Request) -> web.StreamResponse:

@@ -8,6 +8,7 @@ from kvproxy.errors import InvalidRequest
 from kvproxy.server.answers.client_stream import SseStream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.shown_replicas import names_replicas
 from kvproxy.telemetry.feed import Follower
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.bodies.whole_number import whole_number
@@ -23,7 +24,8 @@ _LOOK_S = 1.0
 async def requests(request: web.Request) -> web.StreamResponse:
     """List the newest requests, or with ``Accept: text/event-stream`` send them and all later ones as events."""
     feed, scope = request.app[COMPONENTS].feed, request[CALLER].scope
-    recent = feed.recent(scope, _most(request))
+    names = names_replicas(request)
+    recent = [_shown(served, names=names) for served in feed.recent(scope, _most(request))]
     if "text/event-stream" not in request.headers.get("Accept", ""):
         listed: KvRequestList = {"object": "list", "data": recent}
         return json_response(listed)
@@ -35,15 +37,24 @@ async def requests(request: web.Request) -> web.StreamResponse:
             await out.send(b"".join(map(_event, recent)) or event_bytes.KEEPALIVE)
             while not drain.draining:
                 await follower.wait(_LOOK_S)
-                if data := _news(follower):
+                if data := _news(follower, names=names):
                     await out.send(data)
     return sending.response
 
 
-def _news(follower: Follower[KvRequest]) -> bytes:
+def _shown(served: KvRequest, *, names: bool) -> KvRequest:
+    """Return a request as its watcher sees it; ``names``: with the replica that answered."""
+    if names or "replica" not in served:
+        return served
+    shown = served.copy()
+    del shown["replica"]
+    return shown
+
+
+def _news(follower: Follower[KvRequest], *, names: bool) -> bytes:
     taken, missed = follower.take()
     dropped = event_bytes.event(KvRequestsMissed(missed=missed), "missed") if missed else b""
-    return dropped + b"".join(map(_event, taken))
+    return dropped + b"".join(_event(_shown(served, names=names)) for served in taken)
 
 
 def _event(served: KvRequest) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -41,10 +42,12 @@ from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDe
 logger = logging.getLogger(__name__)
 
 MOST_ITEMS = 100
+WRITTEN_S = 2.0
+"""Seconds that the end of an answer waits for its record to be written."""
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Answer a request of the Responses API, by the local model or an upstream's; store the response unless
+    """Answer a request of the Responses API, by a served model or an upstream's; store the response unless
     ``store`` is false."""
     incoming = await receive_conversation(request)
     if not incoming.local:
@@ -60,11 +63,11 @@ async def create(request: web.Request) -> web.StreamResponse:
         if chat.stream:
             encoder = ResponseStream(response, ids, time.time, calls)
 
-            def end(usage: Usage) -> bytes:
+            async def end(usage: Usage) -> bytes:
                 """Store the response before its last event is sent. A client that leaves stores nothing."""
                 data = encoder.end(usage)
                 if keeper is not None and encoder.response is not None:
-                    keeper.keep(encoder.response)
+                    await keeper.keep(encoder.response)
                 return data
 
             return await stream(request, chat, ids.response, clock, encoder, end)
@@ -73,7 +76,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls
     )
     if keeper is not None:
-        keeper.keep(done)
+        await keeper.keep(done)
     return json_response(done, headers=dict(answers.headers))
 
 
@@ -81,10 +84,10 @@ async def count(request: web.Request) -> web.StreamResponse:
     """Count the input tokens that ``create`` would count."""
     incoming = await receive_conversation(request)
     if not incoming.local:
-        raise InvalidRequest("Tokens are counted for the local model only.", param="model")
+        raise InvalidRequest("Tokens are counted only for models whose KV is managed here.", param="model")
     with _about_input():
         _, _, chat = await understand_response(request, incoming, ResponseIds(uuid.uuid4().hex))
-        prompt = await request.app[COMPONENTS].pipeline.compose_async(chat, request[CALLER])
+        prompt = await request.app[COMPONENTS].served(incoming.model).compose(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
 
@@ -132,9 +135,11 @@ class _Keeper:
         self._scope = request[CALLER].scope
         self._items = items
 
-    def keep(self, response: Response) -> None:
-        """Begin the write: a client that continues at once finds the response."""
-        self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
+    async def keep(self, response: Response) -> None:
+        """Write a response before its client has the whole answer, so that a kill afterwards does not lose it. One
+        that takes longer is written later: until then this process finds it in memory."""
+        written = self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
+        await asyncio.wait((written,), timeout=WRITTEN_S)
 
 
 async def understand_response(
@@ -148,13 +153,13 @@ async def understand_response(
     reading = RequestReading(components.policy)
     body = await incoming.parsed(parse_body, reading)
     with incoming.clock.waiting():
-        stored = _StoredItems(request)
+        stored = _StoredItems(request, incoming.model)
         before = await stored.before(body)
         known = {item["id"]: item for item in before} | await stored.referenced(body, before)
 
     def understood() -> tuple[list[Item], ChatRequest]:
         items = before + normal_items(body.input or (), ids, known, reading)
-        return items, to_chat(body, items, served_name=components.served_name, reading=reading)
+        return items, to_chat(body, items, served_name=incoming.model, reading=reading)
 
     with incoming.clock.measure("parse"):
         items, chat = await off_loop_if_large(len(incoming.raw) + stored.size, understood)
@@ -165,10 +170,10 @@ class _StoredItems:
     """The items of the stored responses that a request continues or references: no more items than the model takes
     tokens."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, model: str) -> None:
         self._store = request.app[COMPONENTS].responses
         self._scope = request[CALLER].scope
-        self._limit = request.app[COMPONENTS].pipeline.max_context
+        self._limit = request.app[COMPONENTS].served(model).max_context
         self._items = 0
         self.size = 0
         """Bytes of the records that were read."""

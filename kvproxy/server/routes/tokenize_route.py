@@ -1,4 +1,4 @@
-"""Handlers of ``POST /tokenize`` and ``/detokenize``, for the local model's tokens."""
+"""Handlers of ``POST /tokenize`` and ``/detokenize``, for the tokens of the models that are served here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, PermissionDenied
 from kvproxy.runtime.off_loop import LARGE, off_loop, off_loop_if_large
+from kvproxy.served_model import ServedModel
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.model_names import resolve_model
@@ -25,21 +26,21 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
     read, and PermissionDenied for one that it may read by a grant."""
     components = request.app[COMPONENTS]
     body = await read_object(request)
-    refuse_oversized_lists(body, components.pipeline.max_context)
+    model = _served(request, body.get("model"))
+    refuse_oversized_lists(body, model.max_context)
     size = request.content_length or LARGE
     asked = await off_loop_if_large(size, lambda: parse_tokenize(body))
-    _local(request, asked.model)
     prompt = asked.prompt
     if prompt is not None:
         begin = asked.add_special_tokens is not False
         ids = await off_loop(
-            len(prompt), lambda: components.pipeline.encode_prompt(prompt, add_special_tokens=begin)
+            len(prompt), lambda: model.composer.encode_prompt(prompt, add_special_tokens=begin)
         )
     else:
         chat = await off_loop_if_large(
-            size, lambda: tokenized_chat(body, served_name=components.served_name, policy=components.policy)
+            size, lambda: tokenized_chat(body, served_name=model.name, policy=components.policy)
         )
-        composed = await components.pipeline.compose_async(chat, request[CALLER])
+        composed = await model.compose(chat, request[CALLER])
         if composed.confined:
             raise PermissionDenied(
                 "The tokens of a granted document are its text, which only its publisher can fetch. "
@@ -52,9 +53,9 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
         lambda: json_response(
             Tokens(
                 count=len(ids),
-                max_model_len=components.pipeline.max_context,
+                max_model_len=model.max_context,
                 tokens=ids,
-                token_strs=components.pipeline.token_texts(ids) if texts else None,
+                token_strs=model.composer.token_texts(ids) if texts else None,
             )
         ),
     )
@@ -62,15 +63,14 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
 
 async def detokenize(request: web.Request) -> web.StreamResponse:
     """Decode token ids. Raises InvalidRequest for more tokens than the model takes."""
-    components = request.app[COMPONENTS]
     body = await read_object(request)
-    tokens, most = body.get("tokens"), components.pipeline.max_context
+    model = _served(request, body.get("model"))
+    tokens, most = body.get("tokens"), model.max_context
     if isinstance(tokens, list) and len(tokens) > most:
         raise InvalidRequest(f"Invalid 'tokens': must have at most {most} items.", param="tokens")
     asked = await off_loop_if_large(request.content_length or LARGE, lambda: parse_detokenize(body))
-    _local(request, asked.model)
     text = await off_loop_if_large(
-        len(asked.tokens) * _TOKEN_BYTES, lambda: components.pipeline.decode(asked.tokens)
+        len(asked.tokens) * _TOKEN_BYTES, lambda: model.composer.decode(asked.tokens)
     )
     answer: Detokenized = {"prompt": text}
     return json_response(answer)
@@ -80,12 +80,14 @@ _TOKEN_BYTES = 8
 """Bytes of a token in JSON, or of its text."""
 
 
-def _local(request: web.Request, model: str | None) -> None:
-    """Check that ``model`` is the local one: tokens of upstream models are unknown. Raises InvalidRequest,
-    ModelNotFound."""
-    served = request.app[COMPONENTS].served_name
-    if model is not None and resolve_model(request, model) != served:
+def _served(request: web.Request, asked: object) -> ServedModel:
+    """Return the model that ``asked`` names, the primary where it names none; what is no name is refused by whoever
+    parses the body. Raises InvalidRequest for an upstream's model, whose tokens are unknown, and ModelNotFound."""
+    models = request.app[COMPONENTS].pipeline.models
+    name = resolve_model(request, asked) if isinstance(asked, str) else models.primary.name
+    if name not in models:
         raise InvalidRequest(
-            f"'{model}' is served by an upstream; only the local model '{served}' is tokenized here.",
+            f"'{asked}' is served by an upstream; tokenized here are only: {', '.join(models.names)}.",
             param="model",
         )
+    return models.named(name)

@@ -42,6 +42,7 @@ def _upkeep(request: web.Request) -> LiveUpkeep:
     upkeep = request.app[COMPONENTS].upkeep
     if upkeep is None:
         raise RouteNotFound(
-            f"Invalid URL ({request.method} {request.path}): this server has no store of its own."
+            f"Invalid URL ({request.method} {request.path}): this proxy keeps no pages, which a fleet's replicas hold "
+            "themselves, so that there is nothing to check."
         )
     return upkeep

@@ -11,6 +11,7 @@ from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.document_refs import conditions_of, ref_of
 from kvproxy.server.requests.market_access import read_body_of
+from kvproxy.server.requests.shown_replicas import names_replicas
 from kvproxy.server.routes import documents_route
 from kvproxy.wire.kv_documents.document_bodies import kv_document
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
@@ -30,7 +31,7 @@ async def touch_document(request: web.Request) -> web.StreamResponse:
     touched = await _endings(request).touch(ref_of(request), request[CALLER], body.ttl_s)
     named = DocumentRef(touched.id, touched.version)
     info = await request.app[COMPONENTS].publisher.get(named, request[CALLER])
-    return json_response(kv_document(info), headers={"ETag": f'"{info.etag}"'})
+    return json_response(kv_document(info, names=names_replicas(request)), headers={"ETag": f'"{info.etag}"'})
 
 
 async def revoke_document(request: web.Request) -> web.StreamResponse:

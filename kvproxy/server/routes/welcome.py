@@ -7,6 +7,7 @@ from html import escape
 from aiohttp import web
 
 from kvproxy import __version__
+from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.middleware.wrong_url import root_of
 from kvproxy.wire.service.service_types import Welcome
@@ -25,7 +26,7 @@ _LINKS = {
 
 
 async def welcome(request: web.Request) -> web.StreamResponse:
-    """Return the links as JSON, or as a page for browsers."""
+    """Return the links as JSON; lead browsers to the dashboard, or show them the links where it is off."""
     root = root_of(request)
     told: Welcome = {
         "object": "kvproxy",
@@ -36,6 +37,8 @@ async def welcome(request: web.Request) -> web.StreamResponse:
     }
     if "text/html" not in request.headers.get("Accept", ""):
         return json_response(told, headers=_HEADERS)
+    if request.app[COMPONENTS].dashboard:
+        return web.Response(status=303, headers={**_HEADERS, "Cache-Control": "no-store", "Location": "/ui"})
     return web.Response(text=_page(told), content_type="text/html", charset="utf-8", headers=_HEADERS)
 
 

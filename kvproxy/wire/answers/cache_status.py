@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kvproxy.core import Decision, DocumentRef, Hit, Miss
+from kvproxy.core import Decision, DocumentRef, Hit, Miss, MissCause
 from kvproxy.events import Started
 
 BYPASS = "kvproxy; fwd=bypass"
@@ -40,17 +40,32 @@ def cache_status(
 
     A miss reads ``detail="no-document; cause=timestamp"``, without a cause that was not known in time.
 
+    Of a fleet: ``detail="expected=896"`` in a stream, whose replica tells the number at its end;
+    ``tokens=896,block=128`` where the rest of the document fills no block; ``tokens=128; cause=evicted`` where the
+    replica has less of it for another reason. No replica is named: the header goes to every reader, and replicas have
+    internal addresses.
+
     Example: ``cache_status(hit, started, exact=True) == 'kvproxy; hit; key="handbook@3"; detail="tokens=512,exact"'``.
     """
     key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
     if isinstance(decision, Hit):
-        detail = f"tokens={started.cached_tokens}" + (",exact" if exact else "")
+        detail = _taken(decision, started, exact=exact)
         outcome = "fwd=miss; collapsed" if started.collapsed else "hit"
     else:
         detail = _why(decision)
         outcome = "fwd=miss; collapsed" if started.collapsed else "fwd=miss"
     detail += f"; moved={len(moved)}" if moved else ""
     return f"kvproxy; {outcome}{key}; detail={sf_string(detail)}"
+
+
+def _taken(hit: Hit, started: Started, *, exact: bool) -> str:
+    """Return the tokens of a hit, with the reason that a fleet's replica has no more of the document."""
+    if not started.confirmed:
+        return f"expected={started.cached_tokens}"
+    detail = f"tokens={started.cached_tokens}" + (",exact" if exact else "")
+    if hit.cause is MissCause.ROUNDED_TO_BLOCK and hit.choice is not None:
+        return f"{detail},block={hit.choice.block_tokens}"
+    return detail if hit.cause is None else f"{detail}; cause={hit.cause.value}"
 
 
 def _why(miss: Miss) -> str:

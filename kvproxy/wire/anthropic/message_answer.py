@@ -122,10 +122,12 @@ def message_usage(usage: Usage) -> MessageUsage:
 
 
 def start_usage(started: Started, prompt_tokens: int) -> MessageUsage:
-    """Return the usage before the first word. The cache counts of an upstream are null: they are known at its end."""
-    counts = Usage(prompt_tokens, 0, started.cached_tokens, started.cache_write_tokens)
-    usage = message_usage(counts)
-    if started.parsed:
+    """Return the usage before the first word. The cache counts of an upstream and of a fleet's replica are null: they
+    are known at its end."""
+    known = started.confirmed and not started.parsed
+    cached, written = (started.cached_tokens, started.cache_write_tokens) if known else (0, 0)
+    usage = message_usage(Usage(prompt_tokens, 0, cached, written))
+    if not known:
         usage["cache_creation_input_tokens"] = usage["cache_read_input_tokens"] = usage["cache_creation"] = (
             None
         )

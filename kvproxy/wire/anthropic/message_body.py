@@ -19,6 +19,7 @@ from kvproxy.wire.anthropic.blocks import (
 from kvproxy.wire.bodies.cache_hints import Salt
 from kvproxy.wire.bodies.placement_body import PlacementBody
 from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.bodies.reuse_body import ReuseBody
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.bodies.validation_errors import field_path, invalid
 from kvproxy.wire.fields.message_fields import MESSAGES
@@ -109,7 +110,7 @@ class CountTokensBody(PlacementBody, EngineFormatsBody):
     )
 
 
-class MessagesBody(CountTokensBody):
+class MessagesBody(CountTokensBody, ReuseBody):
     """A request for a message."""
 
     max_tokens: int = Field(

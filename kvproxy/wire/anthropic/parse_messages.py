@@ -65,7 +65,7 @@ def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> Cha
         stop=tuple(request.stop_sequences or ()),
     )
     chat = _chat(request, sampling, reading, stream=bool(request.stream))
-    return replace(chat, cache=with_mark_ttl(chat.cache, body))
+    return replace(chat, cache=with_mark_ttl(replace(chat.cache, reuse=request.reuse), body))
 
 
 def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
@@ -86,10 +86,11 @@ def thinking_shown(body: dict[str, Any]) -> bool:
 
 
 def _refuse_answer_fields(request: MessagesBody) -> None:
-    """Refuse fields that shape an answer where there is none, as Anthropic does."""
+    """Refuse fields that shape an answer where there is none, as Anthropic does, and a prefill that keeps nothing."""
     choice, thinking, config = request.tool_choice, request.thinking, request.output_config
     present = {
         "stream": bool(request.stream),
+        "kv_reuse": not request.reuse,
         "thinking": thinking is not None and thinking.type != "disabled",
         "tool_choice": choice is not None and choice.type in ("any", "tool"),
         "output_config.format": config is not None and config.format is not None,

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from kvproxy.core import CacheHints
 from kvproxy.wire.bodies.cache_ttl import ttl_seconds
+from kvproxy.wire.bodies.reuse_body import ReuseBody
 from kvproxy.wire.bodies.strict import HintText, Strict
 
 Salt = Annotated[str | None, Field(min_length=1, max_length=4096)]
@@ -27,7 +28,7 @@ class CacheOptions(Strict):
     cache_salt: Salt = Field(default=None, description="Another place of cache_salt.")
 
 
-class CacheBody(Strict):
+class CacheBody(ReuseBody):
     """The prompt cache's fields in a request."""
 
     prompt_cache_key: HintText = Field(
@@ -54,6 +55,7 @@ class CacheBody(Strict):
             options is not None and options.mode == "explicit",
             retain,
             ttl_seconds(self.prompt_cache_retention) if ttl is None else ttl,
+            reuse=self.reuse,
         )
 
 

@@ -45,6 +45,21 @@ class ShownDifference(TypedDict):
     token: ShownToken | None
 
 
+class ExplainedReplica(TypedDict):
+    """The replica of a fleet that the request would go to now."""
+
+    name: str | None
+    """Null for callers without the scope `admin`."""
+    expected_tokens: int
+    """Tokens of the prompt that it is believed to hold; its answer would tell the number."""
+    block_tokens: int
+    """It holds whole blocks of so many tokens."""
+    rounded_tokens: int
+    """Tokens of the document that it computes since they fill no block."""
+    detail: str
+    """The cause in a few words, as the time of an eviction; empty where there is no more to say."""
+
+
 class KvExplanation(TypedDict):
     """The outcome that a request would have now, and the first difference that made it so."""
 
@@ -61,5 +76,7 @@ class KvExplanation(TypedDict):
     """The known document at the front of the prompt."""
     prompt_tokens: int
     cached_tokens: int
+    replica: ExplainedReplica | None
+    """Null for an engine of this process."""
     compared: ComparedWith | None
     difference: ShownDifference | None

@@ -25,7 +25,16 @@ SAMPLING = (
     enforced("ignore_eos"),
 )
 
+REUSE = enforced(
+    "kv_reuse",
+    "none: the prompt is computed from scratch and leaves no page behind, at the price of a miss; `cache-status` says "
+    "`asked-cold`. any: kept pages are used, as by default. The request's header `x-kvproxy-reuse` counts where the "
+    "field is missing",
+)
+"""The field that measures a miss where a hit would be."""
+
 CACHE: tuple[Field, ...] = (
+    REUSE,
     hint("prompt_cache_key", "a routing hint: it separates nothing; `cache_salt` does"),
     enforced("cache_salt", "requests with different salts share nothing but published documents"),
     enforced("prompt_cache_options", "", whole=False),
@@ -69,7 +78,7 @@ ENGINE: tuple[Field, ...] = (
     hint("spaces_between_special_tokens", "no special tokens are in the answer"),
     hint("priority", "requests are admitted in order"),
     hint("request_id", "the `x-request-id` header names a request"),
-    hint("cache_prompt", "prompts are always kept"),
+    hint("cache_prompt", "prompts are always kept; `kv_reuse` is what computes one from scratch"),
     hint("id_slot", "there are no slots"),
     hint("kv_transfer_params"),
     hint("vllm_xargs"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kvproxy.errors import UnsupportedThread
 from kvproxy.wire.fields.chat_fields import HOSTED, READ_IN_HISTORY
-from kvproxy.wire.fields.engine_rows import PLACED, STRUCTURED
+from kvproxy.wire.fields.engine_rows import PLACED, REUSE, STRUCTURED
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral, refused, without
 from kvproxy.wire.fields.neutral import cites_nothing, clears_nothing, empty, never
 
@@ -114,6 +114,7 @@ MESSAGES: tuple[Field, ...] = (
     enforced("cache_control", _MARK, whole=True),
     enforced("cache_salt", "requests with different salts share nothing but published documents"),
     PLACED,
+    REUSE,
     enforced("stream"),
     enforced("temperature", "0 is greedy"),
     enforced("top_p"),

@@ -9,15 +9,28 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kvproxy.core import Visibility
 from kvproxy.core.document_quota import QuotaUse
+from kvproxy.core.fleet_comparison import FleetComparison
+from kvproxy.core.replica_choice import ReplicaResidency
 from kvproxy.documents.library.document import ID_PATTERN
-from kvproxy.documents.library.document_info import DocumentInfo, Published, SpellingInfo, Verification
+from kvproxy.documents.library.document_info import (
+    DocumentInfo,
+    FramingInfo,
+    ModelFramings,
+    Published,
+    SpellingInfo,
+    Verification,
+)
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.wire.kv_documents.document_types import (
+    AgreementBody,
     DocumentBody,
+    FramingBody,
     KvDocument,
     KvPublished,
     KvVerification,
+    ModelFramingsBody,
     PublishResult,
+    ReplicaBody,
     SpellingBody,
     VerificationBody,
 )
@@ -75,8 +88,11 @@ class PublishBody(BaseModel):
     )
 
 
-def document_body(info: DocumentInfo) -> DocumentBody:
-    """Return the view of a document."""
+def document_body(info: DocumentInfo, *, names: bool = False) -> DocumentBody:
+    """Return the view of a document; ``names``: with those of a fleet's replicas, for administrators.
+
+    Example: ``document_body(info, names="admin" in caller.permissions)``
+    """
     return {
         "id": info.id,
         "version": info.version,
@@ -86,22 +102,7 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         "characters": info.characters,
         "tokens": info.tokens,
         "created": info.created,
-        "framings": [
-            {
-                "name": f.name,
-                "tokens": f.tokens,
-                "resident_tokens": f.resident_tokens,
-                "bytes": f.bytes,
-                "tiers": {
-                    "memory": f.tiers.memory,
-                    "disk": f.tiers.disk,
-                    "objects": f.tiers.objects,
-                },
-                "load_ms": round(1000 * f.load_s, 1),
-                "compute_ms": round(1000 * f.compute_s, 1),
-            }
-            for f in info.framings
-        ],
+        "framings": [_framing_body(f, names=names) for f in info.framings],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
         "origin": info.origin,
@@ -111,6 +112,47 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         "expires": info.expires,
         "aliases": list(info.aliases),
         "spellings": [_spelling_body(s) for s in info.spellings],
+    }
+
+
+def models_body(models: Sequence[ModelFramings], *, names: bool = False) -> list[ModelFramingsBody]:
+    """Return a document's framings under further models. ``names`` as of ``document_body``.
+
+    Example: ``models_body(framings_elsewhere(models, ref, caller), names=True)``
+    """
+    return [
+        {
+            "model": one.model,
+            "tokens": one.tokens,
+            "framings": [_framing_body(f, names=names) for f in one.framings],
+        }
+        for one in models
+    ]
+
+
+def _framing_body(f: FramingInfo, *, names: bool) -> FramingBody:
+    return {
+        "name": f.name,
+        "tokens": f.tokens,
+        "resident_tokens": f.resident_tokens,
+        "bytes": f.bytes,
+        "tiers": {
+            "memory": f.tiers.memory,
+            "disk": f.tiers.disk,
+            "objects": f.tiers.objects,
+        },
+        "load_ms": round(1000 * f.load_s, 1),
+        "compute_ms": round(1000 * f.compute_s, 1),
+        "replicas": [_replica_body(held, names=names) for held in f.replicas],
+    }
+
+
+def _replica_body(held: ReplicaResidency, *, names: bool) -> ReplicaBody:
+    return {
+        "replica": held.replica if names else None,
+        "tokens": held.tokens,
+        "tier": held.tier,
+        "since": held.since,
     }
 
 
@@ -124,9 +166,12 @@ def _spelling_body(spelling: SpellingInfo) -> SpellingBody:
     }
 
 
-def kv_document(info: DocumentInfo) -> KvDocument:
-    """Return the view of a document as an object of the HTTP API, without its text."""
-    document: KvDocument = {"object": "kv_document", **document_body(info)}  # type: ignore[typeddict-item]  # mypy takes ``text``, which is not required, for missing
+def kv_document(info: DocumentInfo, *, names: bool = False) -> KvDocument:
+    """Return the view of a document as an object of the HTTP API, without its text. ``names`` as of ``document_body``.
+
+    Example: ``kv_document(info, names="admin" in caller.permissions)``
+    """
+    document: KvDocument = {"object": "kv_document", **document_body(info, names=names)}  # type: ignore[typeddict-item]  # mypy takes ``text``, which is not required, for missing
     return document
 
 
@@ -159,8 +204,9 @@ def publish_result(published: Published) -> PublishResult:
     }
 
 
-def verification_body(verification: Verification) -> VerificationBody:
-    """Return the comparison of one framing."""
+def verification_body(verification: Verification, *, names: bool = False) -> VerificationBody:
+    """Return the comparison of one framing. ``names`` as of ``document_body``."""
+    agreement = verification.agreement
     return {
         "document": verification.document,
         "framing": verification.framing,
@@ -176,13 +222,34 @@ def verification_body(verification: Verification) -> VerificationBody:
         "greedy_tokens": verification.greedy_tokens,
         "equal_greedy": verification.equal_greedy,
         "first_difference": verification.first_difference,
+        "agreement": None if agreement is None else _agreement_body(agreement, names=names),
     }
 
 
-def kv_verification(verifications: Sequence[Verification]) -> KvVerification:
-    """Return the comparisons of a document; ``exact`` where there are some and all are exact."""
+def _agreement_body(compared: FleetComparison, *, names: bool) -> AgreementBody:
+    return {
+        "replica": compared.replica if names else None,
+        "agrees": compared.counts and compared.agreed,
+        "prompt_tokens": compared.prompt_tokens,
+        "cold_cached_tokens": compared.cold_cached_tokens,
+        "cold_read": "skip-reading" if compared.forced else "random-salt",
+        "positions": compared.positions,
+    }
+
+
+def kv_verification(verifications: Sequence[Verification], *, names: bool = False) -> KvVerification:
+    """Return the comparisons of a document. ``names`` as of ``document_body``.
+
+    Example: ``kv_verification(await verifier.verify(ref, caller), names="admin" in caller.permissions)``
+    """
+    data = [verification_body(v, names=names) for v in verifications]
+    agreements = [body["agreement"] for body in data]
+    fleet = any(agreement is not None for agreement in agreements)
     return {
         "object": "kv_verification",
         "exact": bool(verifications) and all(v.exact for v in verifications),
-        "data": [verification_body(v) for v in verifications],
+        "agrees": all(agreement is not None and agreement["agrees"] for agreement in agreements)
+        if fleet
+        else None,
+        "data": data,
     }

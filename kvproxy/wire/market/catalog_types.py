@@ -115,3 +115,9 @@ class QuoteBody(BaseModel):
         ge=1,
         description="Of an answer, with `document` or `sha256`. Default: the configured one.",
     )
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The model that reads, with `document` or `sha256`. Default: the one that documents are published "
+        "with.",
+    )

@@ -27,13 +27,19 @@ class KvRequest(TypedDict):
     reason: str | None
     """The reason of a miss, or the error's code."""
     cause: str | None
-    """The cause of a miss, from the closed list of docs/misses.md; null where it was not found in time."""
+    """The cause of a miss, from the closed list of docs/misses.md, or the reason that a fleet's replica had less of a
+    hit's document than could be; null where it was not found in time, or all was there."""
     document: str | None
     prompt_tokens: int | None
     cached_tokens: int | None
+    """Of a fleet null too where the client left before the replica told it."""
     completion_tokens: int | None
     ttft_s: float | None
     total_s: float
+    replica: NotRequired[str]
+    """The replica of a fleet that answered; for callers with the scope `admin` alone."""
+    rounded_tokens: NotRequired[int]
+    """Tokens of the document that a fleet's replica computed since they fill no block."""
     currency: NotRequired[str]
     """Here and below: where a tariff prices the model, and the request was charged."""
     cost: NotRequired[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
@@ -11,6 +11,8 @@ class Health(TypedDict):
     """The state of the proxy: ``live`` while the process runs, ``ready`` while it takes requests."""
 
     status: Literal["live", "ready"]
+    degraded: NotRequired[list[str]]
+    """Parts that are away while requests are served all the same: ``database``."""
 
 
 class Welcome(TypedDict):

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from langchain_kvproxy import DocumentUnknown, KVProxyClient, KVProxyError, ProxyRefused, ProxyUnreachable
-from langchain_kvproxy._cache_status import cache_report
+from langchain_kvproxy._cache_status import cache_report, settled
 
 from .fake_documents import FakeProxy, refusal
 
@@ -124,6 +124,39 @@ def test_a_miss_tells_its_cause() -> None:
     )
     assert report is not None
     assert (report["status"], report["reason"], report["cause"]) == ("miss", "no-document", "timestamp")
+
+
+@pytest.mark.parametrize(
+    ("value", "cached", "status", "tokens", "expected", "cause"),
+    [
+        ('kvproxy; hit; key="h@3"; detail="tokens=896,block=128"', 896, "hit", 896, None, "rounded-to-block"),
+        ('kvproxy; hit; key="h@3"; detail="tokens=384; cause=evicted"', 384, "hit", 384, None, "evicted"),
+        ('kvproxy; hit; key="h@3"; detail="expected=896"', 384, "hit", 384, 896, None),
+        ('kvproxy; hit; key="h@3"; detail="expected=896"', 0, "miss", 0, 896, None),
+        (
+            'kvproxy; fwd=miss; key="h@3"; detail="not-resident; cause=not-on-replica"',
+            0,
+            "miss",
+            0,
+            None,
+            "not-on-replica",
+        ),
+    ],
+)
+def test_a_fleet_is_reported_by_what_its_replica_told(
+    value: str, cached: int, status: str, tokens: int, expected: int | None, cause: str | None
+) -> None:
+    report = cache_report({"cache-status": value})
+    assert report is not None
+    told = settled(report, cached)
+    assert (told["status"], told["tokens"], told["expected"], told["cause"]) == (
+        status,
+        tokens,
+        expected,
+        cause,
+    )
+    assert told["reason"] == ("not-resident" if "fwd=miss" in value else None)
+    assert told["exact"] is False
 
 
 def test_other_caches_say_nothing_of_ours() -> None:

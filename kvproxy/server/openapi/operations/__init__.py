@@ -9,6 +9,7 @@ from kvproxy.server.openapi.operations.catalog_operations import CATALOG
 from kvproxy.server.openapi.operations.document_file_operations import DOCUMENT_FILES
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
 from kvproxy.server.openapi.operations.explain_operations import EXPLAIN
+from kvproxy.server.openapi.operations.figure_operations import FIGURES
 from kvproxy.server.openapi.operations.grant_operations import GRANTS
 from kvproxy.server.openapi.operations.learned_operations import LEARNED_OPERATIONS
 from kvproxy.server.openapi.operations.ledger_operations import LEDGER
@@ -40,5 +41,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *PAYMENTS,
     *EXPLAIN,
     *UPKEEP,
+    *FIGURES,
     *SERVICE,
 )

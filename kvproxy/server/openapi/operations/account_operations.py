@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.errors import AccountNotFound, AlreadyUsed, InvalidRequest, RouteNotFound
+from kvproxy.errors import AccountNotFound, AlreadyUsed, InvalidRequest, RouteNotFound, Unavailable
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.error_groups import BODY
 from kvproxy.server.routes import keys_route
@@ -41,7 +41,7 @@ ACCOUNTS = (
         description="The answer shows the key; only a keyed hash of it is kept.",
         body=NewKeyBody,
         answers=(DocumentedAnswer(KvNewKey, 201, "The key.", headers=("Cache-Control",)),),
-        errors=(*BODY, AccountNotFound, RouteNotFound),
+        errors=(*BODY, AccountNotFound, RouteNotFound, Unavailable),
         example={"tenant": "alice", "scopes": ["read"], "label": "laptop", "expires_in_s": 2_592_000},
     ),
     Operation(
@@ -68,7 +68,7 @@ ACCOUNTS = (
         parameters=(_KEY,),
         body=KeyChangeBody,
         answers=(DocumentedAnswer(KvKey, description="The key as it is now."),),
-        errors=(*BODY, AccountNotFound, RouteNotFound),
+        errors=(*BODY, AccountNotFound, RouteNotFound, Unavailable),
         example={"budgets": [{"period": "minute", "requests": 60}]},
     ),
     Operation(
@@ -82,7 +82,7 @@ ACCOUNTS = (
         description="The new key has the old one's tenant, scopes, budgets and expiry.",
         parameters=(_KEY, _OVERLAP),
         answers=(DocumentedAnswer(KvNewKey, description="The new key.", headers=("Cache-Control",)),),
-        errors=(InvalidRequest, AccountNotFound, RouteNotFound),
+        errors=(InvalidRequest, AccountNotFound, RouteNotFound, Unavailable),
     ),
     Operation(
         id="revokeKey",
@@ -95,7 +95,7 @@ ACCOUNTS = (
         description="Refused from now on by this process, and within seconds by others on the same database.",
         parameters=(_KEY,),
         answers=(DocumentedAnswer(KvKey, description="The key as it is now."),),
-        errors=(AccountNotFound, RouteNotFound),
+        errors=(AccountNotFound, RouteNotFound, Unavailable),
     ),
     Operation(
         id="createTenant",
@@ -107,7 +107,7 @@ ACCOUNTS = (
         summary="Make a tenant",
         body=NewTenantBody,
         answers=(DocumentedAnswer(KvTenant, 201, "The tenant."),),
-        errors=(*BODY, AlreadyUsed, RouteNotFound),
+        errors=(*BODY, AlreadyUsed, RouteNotFound, Unavailable),
         example={"id": "bob", "credit": "5.00"},
     ),
     Operation(
@@ -144,7 +144,7 @@ ACCOUNTS = (
         parameters=(_TENANT,),
         body=TenantChangeBody,
         answers=(DocumentedAnswer(KvTenant, description="The tenant as it is now."),),
-        errors=(*BODY, AccountNotFound, RouteNotFound),
+        errors=(*BODY, AccountNotFound, RouteNotFound, Unavailable),
         example={
             "credit": "unlimited",
             "budgets": [{"period": "day", "tokens": 1_000_000, "amount": "2.50"}],

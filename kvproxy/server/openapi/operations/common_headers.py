@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.server.openapi.operation import DocumentedAnswer, Parameter
+from kvproxy.server.requests.receive_conversation import REUSE
 from kvproxy.server.requests.session_headers import RETAIN
 from kvproxy.server.requests.session_headers import SESSION as SESSION_NAME
 from kvproxy.wire.answers.cost_bodies import COST_HEADERS
@@ -29,6 +30,13 @@ SESSION = (
         {"type": "string", "pattern": "^[!-~]{1,256}$"},
         "The session's name, for its release. Default: `prompt_cache_key`.",
         "chat-7",
+    ),
+    Parameter(
+        REUSE,
+        "header",
+        {"type": "string", "enum": ["any", "none"]},
+        "`none`: the prompt is computed from scratch and leaves no page behind. Another place of `kv_reuse`.",
+        "none",
     ),
 )
 """Parameters of every operation that computes a prompt."""

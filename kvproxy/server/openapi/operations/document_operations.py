@@ -14,12 +14,14 @@ from kvproxy.errors import (
     DocumentRejected,
     DocumentRevoked,
     InvalidRequest,
+    ModelNotFound,
     NotReady,
     Overloaded,
     PermissionDenied,
     PreconditionFailed,
     RouteNotFound,
     StorageFull,
+    Unavailable,
 )
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import (
@@ -112,6 +114,7 @@ DOCUMENTS = (
             Overloaded,
             NotReady,
             StorageFull,
+            Unavailable,
         ),
         example={"id": "handbook", "text": "Everyone has 25 days of leave.", "visibility": "public"},
     ),
@@ -163,7 +166,7 @@ DOCUMENTS = (
         body=TermsChangeBody,
         parameters=(_ID,),
         answers=(DocumentedAnswer(KvTerms, description="The terms, and all earlier ones."),),
-        errors=(*BODY, PermissionDenied, DocumentNotFound, RouteNotFound),
+        errors=(*BODY, PermissionDenied, DocumentNotFound, RouteNotFound, Unavailable),
         example={"price": {"kind": "share", "share": "25%"}, "licence": "Answers may be published."},
     ),
     Operation(
@@ -210,6 +213,15 @@ DOCUMENTS = (
                 "The number of tokens of the greedy answers to compare.",
                 str(GREEDY_TOKENS),
             ),
+            Parameter(
+                "model",
+                "query",
+                {"type": "string"},
+                "The served model whose hits are compared. Default: the first. Of a fleet two answers of one replica "
+                "are compared, from cached blocks and computed, and their agreement is told: nothing is exact, and "
+                "nothing goes into quarantine.",
+                "qwen3-4b",
+            ),
             Parameter("stream", "query", _SWITCH, "Send progress events.", "true"),
         ),
         answers=(DocumentedAnswer(KvVerification, description="The comparisons, and their differences."),),
@@ -219,10 +231,12 @@ DOCUMENTS = (
             ContextTooLong,
             CannotFit,
             DocumentNotFound,
+            ModelNotFound,
             *_ENDED,
             Overloaded,
             NotReady,
             StorageFull,
+            Unavailable,
         ),
     ),
     Operation(
@@ -235,6 +249,14 @@ DOCUMENTS = (
         summary="Delete a document, or one version",
         parameters=(DOCUMENT_REF, IF_MATCH),
         answers=(DocumentedAnswer(KvDocumentDeleted, description="The document and its pages are deleted."),),
-        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, *_ENDED, PreconditionFailed, StorageFull),
+        errors=(
+            InvalidRequest,
+            PermissionDenied,
+            DocumentNotFound,
+            *_ENDED,
+            PreconditionFailed,
+            StorageFull,
+            Unavailable,
+        ),
     ),
 )

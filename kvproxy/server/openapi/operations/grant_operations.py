@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.errors import AccountNotFound, RouteNotFound
+from kvproxy.errors import AccountNotFound, RouteNotFound, Unavailable
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.error_groups import BODY
 from kvproxy.server.routes import grants_route
@@ -34,7 +34,7 @@ GRANTS = (
         ),
         body=NewGrantBody,
         answers=(DocumentedAnswer(KvGrant, 201, "The grant."),),
-        errors=(*BODY, RouteNotFound),
+        errors=(*BODY, RouteNotFound, Unavailable),
         example={"document": "handbook", "reader": "tenant", "id": "bob", "max_reads": 1000},
     ),
     Operation(
@@ -60,6 +60,6 @@ GRANTS = (
         summary="Revoke a grant",
         parameters=(_GRANT,),
         answers=(DocumentedAnswer(KvGrant, description="The grant as it is now."),),
-        errors=(AccountNotFound, RouteNotFound),
+        errors=(AccountNotFound, RouteNotFound, Unavailable),
     ),
 )

@@ -21,7 +21,7 @@ _TAG = "OpenAI Responses"
 _ID = Parameter(
     "id", "path", {"type": "string", "minLength": 1}, "The response's id.", "resp_0123456789abcdef"
 )
-_EARLIER = (PreviousResponseNotFound, NotFound)
+_EARLIER = (PreviousResponseNotFound, NotFound, Unavailable)
 
 RESPONSES = (
     Operation(
@@ -83,7 +83,7 @@ RESPONSES = (
             ),
         ),
         answers=(DocumentedAnswer(Response, description="The response."),),
-        errors=(InvalidRequest, ResponseNotFound),
+        errors=(InvalidRequest, ResponseNotFound, Unavailable),
     ),
     Operation(
         id="deleteResponse",
@@ -130,7 +130,7 @@ RESPONSES = (
             ),
         ),
         answers=(DocumentedAnswer(ItemList, description="A page of items."),),
-        errors=(InvalidRequest, ResponseNotFound),
+        errors=(InvalidRequest, ResponseNotFound, Unavailable),
     ),
     Operation(
         id="cancelResponse",
@@ -143,6 +143,6 @@ RESPONSES = (
         description="Always refused: kvproxy has no background responses.",
         parameters=(_ID,),
         answers=(),
-        errors=(InvalidRequest, ResponseNotFound),
+        errors=(InvalidRequest, ResponseNotFound, Unavailable),
     ),
 )

@@ -16,6 +16,7 @@ from kvproxy.errors import (
     PermissionDenied,
     PreconditionFailed,
     StorageFull,
+    Unavailable,
 )
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import IF_MATCH, IF_NONE_MATCH_ANY
@@ -80,6 +81,7 @@ VERSIONS = (
             Overloaded,
             NotReady,
             StorageFull,
+            Unavailable,
         ),
         example={"ttl_s": 2_592_000},
     ),
@@ -100,7 +102,7 @@ VERSIONS = (
         parameters=(DOCUMENT_REF,),
         body=RevokeBody,
         answers=(DocumentedAnswer(KvRevoked, description="The versions that were revoked."),),
-        errors=(*BODY, *_ENDED, PermissionDenied, DocumentNotFound, StorageFull),
+        errors=(*BODY, *_ENDED, PermissionDenied, DocumentNotFound, StorageFull, Unavailable),
         example={"reason": "withdrawn by the legal department"},
     ),
     Operation(
@@ -118,7 +120,15 @@ VERSIONS = (
         parameters=(_ID, _ALIAS, IF_MATCH, IF_NONE_MATCH_ANY),
         body=AliasBody,
         answers=(DocumentedAnswer(KvAlias, description="The alias.", headers=("ETag",)),),
-        errors=(*BODY, *_ENDED, PermissionDenied, DocumentNotFound, PreconditionFailed, StorageFull),
+        errors=(
+            *BODY,
+            *_ENDED,
+            PermissionDenied,
+            DocumentNotFound,
+            PreconditionFailed,
+            StorageFull,
+            Unavailable,
+        ),
         example={"version": 1},
     ),
     Operation(
@@ -131,6 +141,13 @@ VERSIONS = (
         summary="Remove an alias",
         parameters=(_ID, _ALIAS, IF_MATCH),
         answers=(DocumentedAnswer(KvAliasDeleted | KvDocumentDeleted, description="The alias is removed."),),
-        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, PreconditionFailed, StorageFull),
+        errors=(
+            InvalidRequest,
+            PermissionDenied,
+            DocumentNotFound,
+            PreconditionFailed,
+            StorageFull,
+            Unavailable,
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""`ServedModel`: the only model of a proxy, for chat models without a `model` argument."""
+"""`SoleModel`: the only model of a proxy, for chat models without a `model` argument."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class ServedModel:
+class SoleModel:
     """The served model's name, remembered after the first request for it; shared by the copies of a chat model."""
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""A fleet as a backend: replicas of an existing engine, vLLM's or SGLang's, behind the contract of the local engine."""

@@ -1,0 +1,1 @@
+"""``kvproxy bench fleet-simulation``: the product's own routing and residency over simulated replicas."""

@@ -1,0 +1,1 @@
+"""Frozen values that the templates show, made by pure functions from the figures of the product."""

@@ -1,0 +1,1 @@
+"""Stored responses in the database that several proxies share."""
