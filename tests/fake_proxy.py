@@ -21,11 +21,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import parse_qsl
 
 import yaml
 
 MODEL, CONTEXT = "fake", 5000
 """The one model that it has, and how many words fit into a prompt and its answer."""
+
+
+FLEET = "fleet"
+"""The model of which `verify` tells how far answers agree."""
 
 
 class FakeProxy(ThreadingHTTPServer):
@@ -171,7 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.removesuffix("/verify").partition("/verify?")
         if (found := self._document(path)) is None:
             return
-        info, tokens = found["info"], int(query.removeprefix("tokens=") or 24)
+        asked = dict(parse_qsl(query))
+        info, tokens = found["info"], int(asked.get("tokens", 24))
         lies, lost = self.server.lies, info["id"] == "lost"
         row = {
             "document": f"{info['id']}@1",
@@ -189,6 +195,10 @@ class _Handler(BaseHTTPRequestHandler):
             "equal_greedy": 3 if lies else tokens,
             "first_difference": 260 if lies else None,
         }
+        if asked.get("model") == FLEET:
+            row |= {"exact": False, "positions": 0, "equal_positions": 0, "pages": 0, "equal_pages": 0}
+            row |= {"equal_argmax": 0, "first_difference": None}
+            row["agreement"] = None if lost else {"replica": "rack2", "agrees": not lies, "positions": tokens}
         steps = [("progress", {"done": n, "total": 4, "tokens_per_s": 2.0}) for n in (0, 4)]
         self._stream([*steps, ("result", {"exact": row["exact"], "data": [row]})])
 

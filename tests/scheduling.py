@@ -13,6 +13,9 @@ SHARED_PROXY = "tests/e2e"
 OWN_PROXY = (
     "test_audit",
     "test_damaged_files",
+    "test_fleet_dialects",
+    "test_fleet_faults",
+    "test_fleet_kill",
     "test_kill",
     "test_many_readers",
     "test_pressure",

@@ -6,7 +6,7 @@ import pytest
 
 from kvproxy.backends.fake.fake_backend import answer_to
 from kvproxy.core import Miss, MissReason, Sampling
-from kvproxy.errors import CannotFit, ContextTooLong, HitLost, Overloaded
+from kvproxy.errors import CannotFit, ContextTooLong, HitLost, Overloaded, UpstreamError
 from kvproxy.telemetry.request_timer import Timings
 from tests.server.doubles import eventually
 from tests.test_pipeline import CALLER, DOCUMENT, Setup, chat
@@ -29,6 +29,20 @@ async def test_a_hit_that_fails_before_the_first_event_becomes_a_miss(
     assert reply.decision == Miss(reason, DOCUMENT)
     assert said == "".join(answer_to(setup.backend.generations[0].prompt.token_ids))
     assert len(setup.backend.generations) == 2
+
+
+async def test_a_fleet_without_an_answer_is_a_warning_and_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    setup = Setup()
+    await setup.publish()
+    setup.backend.fail_next(
+        UpstreamError("2 of the model's replicas were asked, and none answered.", status=502)
+    )
+    reply, _, _ = await setup.ask()
+    assert reply.decision == Miss(MissReason.ENGINE_FAILED, DOCUMENT)
+    assert [record.levelname for record in caplog.records if "tried as a miss" in record.message] == [
+        "WARNING"
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 async def test_the_miss_path_is_tried_once() -> None:

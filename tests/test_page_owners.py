@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class Counted(FakeBackend):
         super().__init__(disk=disk, max_context=16_384)
         self.shares = PublisherShares(2**20)
         self.keeps = 0
+        self.told: defaultdict[str, list[str | None]] = defaultdict(list)
+        """The owners that calls about kept prefixes were given, by the call's name."""
         self.meanwhile: dict[int, Callable[[], Awaitable[None]]] = {}
         """Hooks that run before a call of ``keep``, by its number."""
 
@@ -42,10 +45,25 @@ class Counted(FakeBackend):
             self.shares.add(key, 1, owner)
         return kept
 
-    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+    async def forget(
+        self, kept: Kept, scope: str, still_kept: frozenset[bytes], owner: str | None = None
+    ) -> None:
+        self.told["forget"].append(owner)
         before = set(self.disk)
-        await super().forget(kept, scope, still_kept)
+        await super().forget(kept, scope, still_kept, owner)
         self.lose(before - self.disk)
+
+    async def known(self, kept: Kept, scope: str, owner: str | None = None) -> int:
+        self.told["known"].append(owner)
+        return await super().known(kept, scope, owner)
+
+    def in_memory(self, kept: Kept, scope: str, owner: str | None = None) -> int:
+        self.told["in_memory"].append(owner)
+        return super().in_memory(kept, scope, owner)
+
+    async def pin(self, kept: Kept, scope: str, owner: str | None = None) -> Callable[[], Awaitable[None]]:
+        self.told["pin"].append(owner)
+        return await super().pin(kept, scope, owner)
 
     def lose(self, keys: set[bytes]) -> None:
         for key in keys:
@@ -99,5 +117,27 @@ async def test_pages_made_again_after_a_restart_are_their_publishers(shop: Shop)
     await publisher.restore()
     await publisher.refresh()
     assert backend.owners() == owners == again.registry.page_owners() != {}
+    again.close()
+    shop.close()
+
+
+async def test_every_call_about_a_document_names_its_publisher(shop: Shop) -> None:
+    """A fleet of strict isolation keeps a document for its publisher's tenant, and finds it by that name."""
+    backend, ref = Counted(shop.backend.disk), DocumentRef("rules", 1)
+    publisher = over(shop, backend)
+    await publisher.publish("rules", TEXT, "public", BOB, pinned=True)
+    await publisher.residency.warm(ref, BOB)
+    await publisher.quarantine.confine({ref: "page 1 differs"})
+    await publisher.publish("rules", TEXT, "public", BOB)
+    again = shop.reopen()
+    after = over(again, backend)
+    await after.restore()
+    await after.refresh()
+    await after.residency.unpin(ref, BOB)
+    await after.residency.pin(ref, BOB, partial=True)
+    await after.delete(ref, BOB)
+    assert {call: set(owners) for call, owners in backend.told.items()} == {
+        call: {BOB.scope} for call in ("pin", "known", "in_memory", "forget")
+    }
     again.close()
     shop.close()

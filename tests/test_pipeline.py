@@ -13,6 +13,7 @@ from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses, answer_t
 from kvproxy.backends.litellm.fallback import sampling_arguments
 from kvproxy.core import (
     PUBLIC,
+    CacheHints,
     Caller,
     ChatRequest,
     DocumentPart,
@@ -21,6 +22,7 @@ from kvproxy.core import (
     JsonFormat,
     Message,
     Miss,
+    MissReason,
     Prompt,
     Sampling,
     TextPart,
@@ -38,6 +40,7 @@ from kvproxy.errors import (
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import PREDICTION_SLACK, Pipeline
 from kvproxy.reply import Reply
+from kvproxy.served_model import ServedModel
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 from tests.server.doubles import CharComposer, eventually
@@ -54,8 +57,7 @@ class Setup:
         self.composer = CharComposer()
         self.composer.texts[DOCUMENT] = TEXT
         self.pipeline = Pipeline(
-            composer=self.composer,
-            local=self.backend,
+            models=[ServedModel.of(self.backend, self.composer)],
             misses=self.misses,
             default_max_tokens=default_max_tokens,
         )
@@ -95,6 +97,19 @@ async def test_a_published_document_is_a_hit_and_never_sees_the_miss_path() -> N
     assert said == "".join(answer_to(setup.backend.generations[0].prompt.token_ids))
     assert setup.misses.missed == []
     assert setup.backend.generations[0].require_cached == 1 + len(TEXT)
+
+
+async def test_a_cold_request_is_a_fresh_miss_and_is_expected_to_be_one() -> None:
+    setup = Setup()
+    await setup.publish()
+    cold = replace(chat("why?", Sampling()), cache=CacheHints(reuse=False))
+    reply = await setup.pipeline.serve(cold, CALLER, "cold", Timings())
+    await reply.aclose()
+    assert reply.decision == Miss(MissReason.ASKED_COLD, DOCUMENT)
+    assert (await setup.pipeline.expected(cold, CALLER)).decision == reply.decision
+    assert reply.started.cached_tokens == 0 and setup.backend.generations[0].fresh
+    hit, _, _ = await setup.ask()
+    assert hit.decision == Hit(1 + len(TEXT), DOCUMENT), "it kept nothing, and took nothing away"
 
 
 async def test_a_miss_goes_through_the_miss_path_with_the_texts_in_place_and_gives_the_same_answer() -> None:
@@ -177,7 +192,7 @@ async def test_not_ready_says_why() -> None:
 
 async def test_a_proxy_without_a_local_model_has_no_such_model() -> None:
     setup = Setup()
-    pipeline = Pipeline(composer=setup.composer, local=None, misses=setup.misses, default_max_tokens=1)
+    pipeline = Pipeline(models=[], misses=setup.misses, default_max_tokens=1)
     with pytest.raises(ModelNotFound):
         await pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings())
 
@@ -222,7 +237,9 @@ async def test_a_backend_that_breaks_the_order_of_events_is_closed_at_once() -> 
     backend = Headless()
     composer = CharComposer()
     composer.texts[DOCUMENT] = TEXT
-    pipeline = Pipeline(composer=composer, local=backend, misses=FakeMisses(backend), default_max_tokens=9)
+    pipeline = Pipeline(
+        models=[ServedModel.of(backend, composer)], misses=FakeMisses(backend), default_max_tokens=9
+    )
     with pytest.raises(RuntimeError, match="began with TextDelta"):
         await pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings())
     assert backend.check() == []

@@ -227,12 +227,14 @@ async def test_pages_that_cannot_be_dropped_keep_no_deletion_from_its_end(
     disk = dict.fromkeys(shop.backend.disk)
     forget, calls = shop.backend.forget, 0
 
-    async def stuck_once(kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+    async def stuck_once(
+        kept: Kept, scope: str, still_kept: frozenset[bytes], owner: str | None = None
+    ) -> None:
         nonlocal calls
         calls += 1
         if calls == 1:
             raise StorageFull("stuck")
-        await forget(kept, scope, still_kept)
+        await forget(kept, scope, still_kept, owner)
 
     monkeypatch.setattr(shop.backend, "forget", stuck_once)
     await shop.publisher.delete(DocumentRef("rules"), ALICE)

@@ -25,6 +25,7 @@ from kvproxy.errors import DocumentRevoked
 from kvproxy.events import Finished
 from kvproxy.pipeline import Pipeline
 from kvproxy.reply import Reply
+from kvproxy.served_model import ServedModel
 from kvproxy.telemetry.request_timer import Timings
 from tests.documents.models import write_model
 from tests.server.doubles import eventually
@@ -56,7 +57,9 @@ def asking(part: DocumentPart | TextPart) -> ChatRequest:
 def served(shop: Shop, part: DocumentPart | TextPart) -> asyncio.Task[Reply]:
     """A request that waits at the engine's gate."""
     misses = FakeMisses(shop.backend)
-    pipeline = Pipeline(composer=shop.composer, local=shop.backend, misses=misses, default_max_tokens=8)
+    pipeline = Pipeline(
+        models=[ServedModel.of(shop.backend, shop.composer)], misses=misses, default_max_tokens=8
+    )
     shop.backend.gate = asyncio.Event()
     return asyncio.create_task(pipeline.serve(asking(part), BOB, "id-1", Timings()))
 

@@ -166,3 +166,15 @@ def test_a_look_up_does_not_grow_with_the_number_of_keys(accounts: Accounts) -> 
     accounts._hash = Counting()  # type: ignore[assignment]  # counts, and is asked for nothing else
     assert accounts.recognise(keys[-1].text).caller is not None
     assert hashed == [keys[-1].text]
+
+
+def test_the_last_use_of_a_key_is_known_since_the_start(accounts: Accounts) -> None:
+    new = accounts.create_key(KeyOrder("alice", frozenset({"read"})))
+    assert accounts.last_used(new.stored.id) is None
+    accounts.recognise("sk-kvproxy-of-nobody")
+    accounts.recognise(new.text)
+    used = accounts.last_used(new.stored.id)
+    assert used is not None and used >= new.stored.created_ms
+    accounts.revoke_key(new.stored.id)
+    accounts.recognise(new.text)
+    assert accounts.last_used(new.stored.id) == used, "a refused key is not used"

@@ -39,10 +39,13 @@ class MockUpstream:
     stream_end: str = "done"
     delay_s: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    asked_with: list[dict[str, str]] = field(default_factory=list)
+    """The headers of those requests, by their names in lower case."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
+        self.asked_with.append({name.lower(): value for name, value in request.headers.items()})
         await asyncio.sleep(self.delay_s)
         if self.status != 200:
             return web.json_response({"error": self.error}, status=self.status, headers=self.headers)

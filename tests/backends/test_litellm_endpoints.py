@@ -38,8 +38,7 @@ async def upstream() -> AsyncIterator[MockEndpoints]:
 async def backend(upstream: MockEndpoints) -> AsyncIterator[LitellmBackend]:
     up = {"model": "openai/up-1", "api_base": upstream.url, "api_key": "sk-up"}
     backend = LitellmBackend(
-        local=None,
-        local_name="fake",
+        served={},
         upstreams=[
             ("up", up),
             ("chatty", {**up, "use_chat_completions_api": True}),

@@ -66,7 +66,7 @@ async def upstream() -> AsyncIterator[MockEndpoints]:
 @pytest.fixture
 async def backend(upstream: MockEndpoints, provider: str) -> AsyncIterator[LitellmBackend]:
     params = {"model": f"{provider}/up-1", "api_base": upstream.url, "api_key": "sk-up"}
-    backend = LitellmBackend(local=None, local_name="fake", upstreams=[(provider, params)], fallbacks={})
+    backend = LitellmBackend(served={}, upstreams=[(provider, params)], fallbacks={})
     await backend.start()
     yield backend
     await backend.close()
@@ -211,7 +211,7 @@ async def test_a_parameter_that_a_translation_forgets_is_named(
 async def test_an_answer_keeps_what_the_upstream_added(upstream: MockEndpoints) -> None:
     """As vLLM adds to its answers."""
     up = {"model": "hosted_vllm/up-1", "api_base": upstream.url, "api_key": "sk-up"}
-    backend = LitellmBackend(local=None, local_name="fake", upstreams=[("up", up)], fallbacks={})
+    backend = LitellmBackend(served={}, upstreams=[("up", up)], fallbacks={})
     await backend.start()
     added = {"kv_transfer_params": {"a": 1}, "prompt_token_ids": [1, 2], "service_tier": "default"}
     choice = {"token_ids": [3], "stop_reason": 7}
@@ -237,7 +237,7 @@ async def test_a_message_made_of_a_chat_completion_has_no_nulls_that_clients_ref
     upstream: MockEndpoints,
 ) -> None:
     up = {"model": "hosted_vllm/up-1", "api_base": upstream.url, "api_key": "sk-up"}
-    backend = LitellmBackend(local=None, local_name="fake", upstreams=[("up", up)], fallbacks={})
+    backend = LitellmBackend(served={}, upstreams=[("up", up)], fallbacks={})
     await backend.start()
     whole, events = WHOLE["chat/completions"], EVENTS["chat/completions"]
     thought = {"reasoning_content": "hm"}

@@ -7,7 +7,7 @@ import pytest
 
 from kvproxy.bench.load import LoadSamples, Request, Sample
 from kvproxy.bench.proxy import HIT, LITELLM, RAW, SDK, STRAIGHT, ProxyBenchPlan, Series, bench_proxy, rows_of
-from kvproxy.cli.demo import example_text
+from kvproxy.example_documents import example_text
 
 
 def constant(total_ms: float, first_ms: float | None = None, own_ms: float | None = None) -> list[Sample]:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from kvproxy.catalog.host_description import ENDPOINTS, MarketHost, well_known
+from kvproxy.catalog.host_description import ENDPOINTS, HostedModel, MarketHost, well_known
 from kvproxy.server.openapi.operations import OPERATIONS
 from kvproxy.tariffs import ModelPrices, Tariff
 
-HOST = MarketHost("kv.example", "qwen3-4b", "f" * 8, 32_768)
+HOST = MarketHost("kv.example", (HostedModel("qwen3-4b", "f" * 8, 32_768),))
 
 
 def test_prices_are_decimals_of_the_valid_tariff() -> None:

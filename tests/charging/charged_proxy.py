@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from kvproxy.backends.base import Generation
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.charging.fake_charging import FakeBooking, FakeCharging
 from kvproxy.core import Caller, Charge, ChatRequest, DocumentPart, Prompt
 from kvproxy.pipeline import Pipeline, Request
+from kvproxy.served_model import ServedModel
 from kvproxy.tariffs import DocumentTerms
 from tests.charging.prices import PLENTY, TARIFF
 from tests.server.doubles import CharComposer, Proxy, make_proxy
+
+B = TypeVar("B", bound=FakeBackend)
 
 SHARE = DocumentTerms(kind="share", share_ppm=300_000)
 TEXT = "The handbook says. " * 40
@@ -43,12 +46,12 @@ class HalfwayBackend(FakeBackend):
 
 
 @dataclass
-class Charged:
+class Charged(Generic[B]):
     """A proxy and its charging."""
 
     proxy: Proxy
     charging: FakeCharging
-    backend: HalfwayBackend
+    backend: B
 
     @property
     def bookings(self) -> list[FakeBooking]:
@@ -77,9 +80,12 @@ def charges(bookings: Iterable[FakeBooking]) -> list[Charge]:
     return [b.settled.charge for b in bookings if b.settled.charge is not None]
 
 
-def charged_proxy(balance: int = PLENTY, **options: Any) -> Charged:
+def charged_proxy(balance: int = PLENTY, **options: Any) -> Charged[HalfwayBackend]:
+    return charged_with(HalfwayBackend(), balance, **options)
+
+
+def charged_with(backend: B, balance: int = PLENTY, **options: Any) -> Charged[B]:
     proxy = make_proxy(**options)
-    backend = HalfwayBackend()
     for name in ("start_delay_s", "token_delay_s"):
         setattr(backend, name, getattr(proxy.backend, name))
     composer = SellingComposer()
@@ -88,7 +94,10 @@ def charged_proxy(balance: int = PLENTY, **options: Any) -> Charged:
     proxy.misses._local = backend
     charging = FakeCharging(TARIFF, balance, SHARE)
     pipeline = Pipeline(
-        composer=composer, local=backend, misses=proxy.misses, default_max_tokens=64, charging=charging
+        models=[ServedModel.of(backend, composer)],
+        misses=proxy.misses,
+        default_max_tokens=64,
+        charging=charging,
     )
     proxy.components = replace(proxy.components, pipeline=pipeline, ready=backend.ready)
     return Charged(proxy, charging, backend)

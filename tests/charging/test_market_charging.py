@@ -43,7 +43,7 @@ async def setup(a_database: Database, tmp_path: Path) -> AsyncIterator[MarketSet
 
 def charging_of(setup: MarketSetup, **desks: Any) -> MarketCharging:
     return MarketCharging(
-        setup.ledger, setup.tariffs, setup.terms, MarketDesks(**desks), fingerprint="f" * 64
+        setup.ledger, setup.tariffs, setup.terms, MarketDesks(**desks), fingerprints={"fake": "f" * 64}
     )
 
 

@@ -135,3 +135,94 @@ async def test_the_speed_of_prefills_is_passed_on() -> None:
     await bill.open("fake", [ORDERED])
     bill.learn(100, 0.5)
     assert charging.prefills == [("fake", 100)]
+
+
+def expecting(cached: int) -> Started:
+    return Started(cached, False, 0.0, 0.0, 0.0, confirmed=False)
+
+
+@pytest.mark.parametrize(
+    ("expected", "used"),
+    [(30, (70, 0, 4)), (0, (100, 0, 4)), (100, (0, 0, 4)), (5000, (0, 0, 4)), (-7, (100, 0, 4))],
+    ids=["some", "none", "all", "more than there is", "a lie below"],
+)
+async def test_who_leaves_a_fleet_pays_nothing_for_positions_that_nobody_has_reported(
+    expected: int, used: tuple[int, int, int]
+) -> None:
+    charging = FakeCharging(TARIFF, PLENTY)
+    bill = bill_of(charging)
+    await bill.open("fake", [ORDERED])
+    bill.line(100, (SPAN,)).begin(expecting(expected), lambda: 4)
+    bill.leave()
+    (booking,) = charging.bookings
+    metered = booking.metered
+    assert (metered.prompt_tokens, metered.cached_tokens, metered.completion_tokens) == used
+    assert metered.documents == (), "no read is booked without the engine's report"
+    assert PLENTY - charging.balance == price(*used)
+
+
+@pytest.mark.parametrize(
+    ("reported", "cached", "read"),
+    [(32, 32, 32), (64, 64, 40), (0, 0, 0), (100, 100, 40), (9000, 100, 40), (-896, 0, 0)],
+    ids=["part of the document", "and more", "nothing", "the prompt", "more than was sent", "negative"],
+)
+async def test_a_fleets_read_is_what_the_engine_reports_within_what_was_sent(
+    reported: int, cached: int, read: int
+) -> None:
+    charging = FakeCharging(TARIFF, PLENTY)
+    bill = bill_of(charging)
+    await bill.open("fake", [ORDERED])
+    line = bill.line(100, (SPAN,))
+    line.begin(expecting(40), lambda: 4)
+    shown = line.end(Usage(100, 4, reported))
+    assert shown.cached_tokens == cached, "shown as it is billed"
+    bill.settle()
+    metered = charging.bookings[0].metered
+    assert (metered.prompt_tokens, metered.cached_tokens, metered.document_tokens) == (100, cached, read)
+
+
+async def test_a_replica_cannot_enlarge_the_prompt() -> None:
+    charging = FakeCharging(TARIFF, PLENTY)
+    bill = bill_of(charging)
+    await bill.open("fake", [ORDERED])
+    line = bill.line(100, (SPAN,))
+    line.begin(expecting(0), lambda: 4)
+    line.end(Usage(10**9, -4, 0))
+    bill.settle()
+    metered = charging.bookings[0].metered
+    assert (metered.prompt_tokens, metered.completion_tokens) == (100, 0)
+
+
+async def test_who_leaves_before_every_choice_has_begun_reads_nothing_that_was_only_expected() -> None:
+    """The first choice has its first token, the second waits: all that is known is what the proxy expects."""
+    charging = FakeCharging(TARIFF, PLENTY)
+    bill = bill_of(charging)
+    await bill.open("fake", [ORDERED])
+    bill.line(100, (SPAN,), confirmed=False).progress.follow(lambda: (30, 100))
+    bill.leave()
+    metered = charging.bookings[0].metered
+    assert (metered.prompt_tokens, metered.cached_tokens, metered.documents) == (70, 0, ())
+
+
+@pytest.mark.parametrize(("told", "read"), [(64, 40), (0, 0), (9000, 40), (-1, 0)])
+async def test_who_leaves_after_the_first_choice_was_reported_is_billed_by_the_report(
+    told: int, read: int
+) -> None:
+    charging = FakeCharging(TARIFF, PLENTY)
+    bill = bill_of(charging)
+    await bill.open("fake", [ORDERED])
+    bill.line(100, (SPAN,), confirmed=False).begin(expecting(30), lambda: 4, lambda: told)
+    bill.leave()
+    metered = charging.bookings[0].metered
+    assert (metered.prompt_tokens, metered.completion_tokens) == (100, 4)
+    assert (metered.cached_tokens, metered.document_tokens) == (min(max(told, 0), 100), read)
+
+
+async def test_a_replica_cannot_show_more_tokens_than_an_answer_may_have() -> None:
+    charging = FakeCharging(TARIFF, PLENTY)
+    bill = bill_of(charging)
+    await bill.open("fake", [ORDERED])
+    line = bill.line(100, (SPAN,), confirmed=False, most_new=10)
+    line.begin(expecting(0), lambda: 4)
+    assert bill.told(line.end(Usage(100, 10**6, 0))).completion_tokens == 10
+    assert charging.bookings[0].metered.completion_tokens == 10, "shown as it is billed"

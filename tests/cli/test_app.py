@@ -161,6 +161,23 @@ def test_verify_says_what_differs_by_its_status(proxy: FakeProxy) -> None:
     assert (status, out, err) == (3, "", "kvproxy: No such document: 'none'.\n")
 
 
+def test_verify_tells_how_far_a_fleets_answers_agree(proxy: FakeProxy) -> None:
+    for name in ("handbook", "lost"):
+        proxy.publish({"id": name, "text": "one two"})
+    status, out, _ = call("verify", "handbook", "--model", "fleet", "--url", proxy.url)
+    assert status == 0 and "agrees at rack2" in out and "24/24" in out
+    assert "pages equal" not in out, "of a fleet they cannot be seen"
+    assert out.endswith(
+        "1 of 1 agree: greedy tokens equal 24 of 24, largest logprob difference 0; a fleet is never exact\n"
+    )
+    status, out, _ = call("verify", "handbook", "lost", "--model", "fleet", "--url", proxy.url)
+    assert status == 3 and out.endswith("never exact; 1 could not be compared\n")
+    proxy.lies = True
+    status, out, _ = call("verify", "handbook", "--model", "fleet", "--url", proxy.url)
+    assert status == 1 and "DIFFERS at rack2" in out
+    assert "0 of 1 agree: greedy tokens equal 3 of 24, largest logprob difference 0.25" in out
+
+
 @pytest.mark.parametrize("arguments", [(), ("--all", "handbook"), ("x", "--tokens", "0")])
 def test_verify_needs_to_know_what(arguments: tuple[str, ...]) -> None:
     assert call("verify", *arguments)[0] == 2

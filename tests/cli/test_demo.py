@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.cli.demo import DOCUMENTS, run_demo
+from kvproxy.cli.demo import run_demo
 from kvproxy.cli.demo_proxy import DemoProxy, ProxyFailed
+from kvproxy.example_documents import EXAMPLES
 
 FAKE = (sys.executable, "-m", "tests.fake_proxy")
 
@@ -23,7 +24,7 @@ def test_it_asks_cold_warm_and_after_a_restart(capsys: pytest.CaptureFixture[str
     assert run() == 0
     captured = capsys.readouterr()
     out = captured.out
-    for document in DOCUMENTS:
+    for document in EXAMPLES:
         assert f"published {document.id}@1" in out
         assert f"publish {document.id}: 4/4 tokens" in captured.err
         for question in document.questions:

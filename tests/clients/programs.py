@@ -22,12 +22,12 @@ LIMIT_S = 900
 
 
 def python_of(environment: str) -> Path:
-    """Its interpreter; the test fails where ``make test-slow`` has not built it."""
+    """Its interpreter; the test fails where ``make test-clients`` has not built it."""
     if environment == OWN:
         return Path(sys.executable)
     python = _ROOT / environment / "bin" / "python"
     if not python.exists():
-        pytest.fail(f"needs {environment}, which `make test-slow` builds")
+        pytest.fail(f"needs {environment}, which `make test-clients` builds")
     return python
 
 

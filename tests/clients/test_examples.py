@@ -138,5 +138,5 @@ def test_all_examples_are_here() -> None:
     table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     programs = sorted(path.stem for path in EXAMPLES.glob("[!_]*.py"))
     assert programs == sorted(re.findall(r"^\| `(\w+)\.py` \|", table, re.M))
-    elsewhere = ["market"]  # tests/e2e/test_market_example.py
+    elsewhere = ["fleet", "market"]  # tests/e2e/test_fleet_example.py, test_market_example.py
     assert [name for name in programs if f"test_{name}" not in globals()] == elsewhere

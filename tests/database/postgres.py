@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,109 +11,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from kvproxy.bench.private_postgres import MISSING, PostgresServer, private_postgres, programs
 from kvproxy.database.database import Database
-
-MISSING = "needs PostgreSQL's server programs: apt-get install postgresql"
-
-_USER = "kvproxy"
-
-_SETTINGS = {
-    "fsync": "off",  # the machine's failure is no subject of these tests, the process's is
-    "full_page_writes": "off",
-    "max_connections": "60",
-    "shared_buffers": "32MB",
-    "unix_socket_directories": "",
-}
-
-
-def programs() -> Path | None:
-    """The folder of initdb and postgres, or None. Debian keeps them out of PATH, one folder for each version."""
-    found = shutil.which("initdb")
-    if found is not None and shutil.which("postgres") is not None:
-        return Path(found).parent
-    versions = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[-3].split(".")[0])
-    )
-    return versions[-1].parent if versions else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _server_user() -> pwd.struct_passwd | None:
-    """The user to become: PostgreSQL refuses to run as root. None where this process is not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise RuntimeError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
-
-
-class PostgresServer:
-    """A PostgreSQL of one test session. ``stop`` and ``start`` may be called in between, for tests of its absence."""
-
-    def __init__(self, bin: Path, folder: Path) -> None:
-        self._bin = bin
-        self._user = _server_user()
-        self._data = folder / "data"
-        self._log = folder / "log"
-        self.port = free_port()
-        self.url = f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/postgres"
-        if self._user is not None:
-            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
-        # Connections from loopback are trusted: the server ends with the tests, and holds nothing else.
-        self._run(
-            "initdb", "-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"
-        )
-
-    def start(self) -> None:
-        options = " ".join(f"-c {name}='{value}'" for name, value in _SETTINGS.items())
-        options += f" -c listen_addresses=127.0.0.1 -c port={self.port}"
-        self._run("pg_ctl", "-D", self._data, "-l", self._log, "-w", "-t", "120", "-o", options, "start")
-
-    def stop(self, mode: str = "immediate") -> None:
-        self._run("pg_ctl", "-D", self._data, "-w", "-m", mode, "stop")
-
-    def _run(self, program: str, *arguments: str | Path) -> None:
-        user = self._user
-        done = subprocess.run(
-            [str(self._bin / program), *map(str, arguments)],
-            user=None if user is None else user.pw_uid,
-            group=None if user is None else user.pw_gid,
-            extra_groups=None if user is None else [],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # the server inherits it: a pipe would never end
-            stderr=subprocess.DEVNULL,
-        )
-        if done.returncode != 0:
-            told = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else "no log"
-            raise RuntimeError(f"{program} failed with status {done.returncode}: {told}")
 
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """A running server in a temporary folder; stopped and removed at the end. Skips or fails where there is none."""
-    bin = programs()
-    if bin is None:
+    if programs() is None:
         needed = os.environ.get("CI") == "true" or os.environ.get("KVPROXY_REQUIRE_POSTGRES") == "1"
         (pytest.fail if needed else pytest.skip)(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="kvproxy-postgres-"))
-    try:
-        server = PostgresServer(bin, folder)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with private_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

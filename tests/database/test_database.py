@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import socket
 import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import QueuePool
 
+from kvproxy.database.connection_limits import limited
 from kvproxy.database.database import FILE_NAME, Database
 from kvproxy.errors import SetupError
 
@@ -67,6 +72,38 @@ def test_writers_of_sqlite_wait_for_each_other(tmp_path: Path) -> None:
             thread.join()
         with database.snapshot() as db:
             assert db.execute(text("SELECT n FROM counter")).scalar_one() == 100
+
+
+def test_a_transaction_that_outlives_its_database_leaves_no_connection(
+    database_url: str | None, tmp_path: Path
+) -> None:
+    database = Database.open(database_url, tmp_path)
+    with database.snapshot() as db:
+        connection = db.connection.dbapi_connection
+        database.close()
+        assert db.execute(text("SELECT 1")).scalar_one() == 1
+    assert connection is not None
+    with pytest.raises(Exception, match="closed"):
+        connection.cursor().execute("SELECT 1")
+    assert isinstance(pool := database.engine.pool, QueuePool) and pool.checkedin() == 0
+
+
+def test_a_server_that_never_answers_is_given_up_within_seconds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as thread:
+        url = f"postgresql+psycopg://kvproxy@127.0.0.1:{silent.getsockname()[1]}/kvproxy"
+        with Database.open(url, tmp_path) as database:
+            asked = thread.submit(insert, database, 1)
+            try:
+                with pytest.raises(OperationalError, match="timeout"):
+                    asked.result(timeout=20)
+            finally:
+                silent.close()  # resets what waits
+
+
+def test_what_the_url_says_of_a_connection_counts() -> None:
+    url = make_url("postgresql+psycopg://host/name?connect_timeout=60")
+    assert "connect_timeout" not in limited(url, "kvproxy") and limited(url, "kvproxy")["tcp_user_timeout"]
+    assert limited(make_url("postgresql+pg8000://host/name"), "kvproxy") == {}
 
 
 def test_the_file_is_the_users_own(tmp_path: Path) -> None:

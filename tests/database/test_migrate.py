@@ -8,12 +8,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select, text
 
 from kvproxy.database import tables
 from kvproxy.database.database import Database
 from kvproxy.database.metadata import METADATA
-from kvproxy.database.migrate import migrate, migration_config, schema_state
+from kvproxy.database.migrate import migrate, migration_config, revisions, schema_state
 from kvproxy.database.tables.account_tables import TENANTS
 from kvproxy.errors import SetupError
 
@@ -43,6 +44,12 @@ def test_checks_and_keys_are_metadatas_too(tmp_path: Path) -> None:
         found = statements(migrated)
         del found["alembic_version"]
         assert found == statements(made)
+
+
+def test_the_names_of_the_files_are_the_revisions() -> None:
+    scripts = ScriptDirectory.from_config(migration_config())
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == list(revisions())
+    assert scripts.get_current_head() == revisions()[-1]
 
 
 def test_a_second_migration_has_nothing_to_do(a_database: Database) -> None:
@@ -116,3 +123,31 @@ def test_an_older_database_keeps_its_rows(a_database: Database) -> None:
     assert migrate(a_database).before == "0001"
     with a_database.snapshot() as db:
         assert db.execute(select(TENANTS.c.id)).scalars().all() == ["alice"]
+
+
+def test_pages_are_kept_when_their_key_gets_the_engine(a_database: Database) -> None:
+    with a_database.transaction() as db:
+        config = migration_config()
+        config.attributes["connection"] = db
+        command.upgrade(config, "0007")
+        for statement in (
+            "INSERT INTO documents (name, last_version, digest) VALUES ('a', 1, 'd')",
+            "INSERT INTO document_versions"
+            " (name, version, etag, visibility, owner_scope, created, origin, pinned, digest)"
+            " VALUES ('a', 1, 'e', 'public', 's', 1, 'published', 0, 'd')",
+            "INSERT INTO document_pages"
+            " (name, version, framing, fingerprint, token_ids, pages, bytes, prefill_s, digest)"
+            " VALUES ('a', 1, 'system', 'f1', 't', 'p', 1, 0.5, 'd')",
+        ):
+            db.execute(text(statement))
+    assert migrate(a_database).before == "0007"
+    insert_other = text(
+        "INSERT INTO document_pages (name, version, framing, fingerprint, token_ids, pages, bytes, prefill_s, digest)"
+        " SELECT name, version, framing, 'f2', token_ids, pages, bytes, prefill_s, digest FROM document_pages"
+    )
+    with a_database.transaction() as db:
+        db.execute(insert_other)
+        rows = db.execute(text("SELECT framing, fingerprint, bytes FROM document_pages ORDER BY fingerprint"))
+        assert [tuple(row) for row in rows] == [("system", "f1", 1), ("system", "f2", 1)]
+        db.execute(text("DELETE FROM document_versions"))
+        assert db.execute(text("SELECT count(*) FROM document_pages")).scalar_one() == 0

@@ -20,10 +20,11 @@ STOP_S = 60.0
 class Served:
     """``with Served(folder, model, config) as proxy``: serves at ``proxy.url`` until the block ends.
 
-    ``config`` has the sections of config.yaml. Store, configuration and one log per start are in ``folder``.
+    ``config`` has the sections of config.yaml; ``model`` None: only what it says about models counts. Store,
+    configuration and one log per start are in ``folder``.
     """
 
-    def __init__(self, folder: Path, model: Path, config: dict[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, model: Path | None, config: dict[str, Any] | None = None) -> None:
         self.folder, self.store = folder, folder / "store"
         self._model = model
         self._starts = 0
@@ -41,7 +42,8 @@ class Served:
         self._starts += 1
         announced = self.folder / f"url-{self._starts}"
         command = [sys.executable, "-m", "kvproxy", "serve", "--config", str(self.folder / "config.yaml")]
-        command += ["--model", str(self._model), "--port", "0", "--store", str(self.store)]
+        command += [] if self._model is None else ["--model", str(self._model)]
+        command += ["--port", "0", "--store", str(self.store)]
         command += ["--announce-file", str(announced), *arguments]
         own = dict(os.environ)
         if "PYTEST_XDIST_WORKER" in own:

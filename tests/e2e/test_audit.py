@@ -22,6 +22,7 @@ from kvproxy.config import (
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Hit, Message, Miss, MissReason, Sampling, TextPart
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.events import TextDelta
+from kvproxy.stack.model_folders import ModelFolders
 from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answers.cache_status import cache_status
@@ -42,7 +43,7 @@ async def opened(model: Path, store: Path) -> AsyncIterator[Stack]:
         store=StoreSettings(path=store),
         documents=DocumentSettings(framings=(FramingSettings(place="system"),)),
     )
-    async with open_stack(config, ModelFolder(model, MODEL)) as stack:
+    async with open_stack(config, ModelFolders(ModelFolder(model, MODEL))) as stack:
         stack.start_background()
         yield stack
         assert await stack.local.check() == []

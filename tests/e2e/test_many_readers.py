@@ -21,6 +21,7 @@ from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
+from kvproxy.stack.model_folders import ModelFolders
 from kvproxy.stack.open_stack import Stack, open_stack
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document, in_system
@@ -125,9 +126,8 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
     tenants = [f"{r}-{i}" for r in ("first", "second") for i in range(TENANTS)] + ["publisher", "alone"]
     drain = Drain(5.0)
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with open_stack(config, ModelFolder(model, MODEL)) as stack:
+    async with open_stack(config, ModelFolders(ModelFolder(model, MODEL))) as stack:
         components = Components(
-            served_name=MODEL,
             created=0,
             pipeline=stack.pipeline,
             ready=stack.ready,

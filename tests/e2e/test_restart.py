@@ -162,6 +162,9 @@ def damaged_pages_are_a_miss(
 def another_engines_pages_are_not_used(proxy: Served, client: Reader) -> None:
     first = ask(client, SOUND)
     assert (first.outcome, first.key, first.detail) == ("fwd=miss", f"{SOUND}@1", "not-resident")
-    assert f"{SOUND}@1 (system) will be prefilled again: 0 of " in proxy.log
+    assert (
+        f"{SOUND}@1 (system) will be prefilled again: no pages of it are recorded for this engine"
+        in proxy.log
+    )
     again = ask(client, SOUND)
     assert (again.outcome, again.text) == ("hit", first.text)

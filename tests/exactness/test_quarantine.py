@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,13 @@ async def test_a_document_in_quarantine_is_a_miss_until_it_is_published_again(sh
     assert reason(shop) is MissReason.QUARANTINED and await note(shop) == "page 1 differs"
     assert shop.backend.disk == set() and shop.cached(TEXT, BOB) == 0
     assert shop.library.quarantined == 1
+    assert [known.document.ref for known in shop.library.in_quarantine()] == [REF]
+    since = shop.publisher.quarantine.since(REF)
+    assert since is not None and 0 <= time.time() - since < 600
     again = await shop.publisher.publish("rules", TEXT, None, ALICE)
     assert not again.created and again.info.version == 1 and again.info.quarantined is None
     assert reason(shop) is None and shop.library.quarantined == 0
+    assert shop.library.in_quarantine() == [] and shop.publisher.quarantine.since(REF) is None
     assert shop.registry.page_keys() == shop.backend.disk
 
 
@@ -67,6 +72,8 @@ async def test_a_restart_changes_nothing(shop: Shop) -> None:
     await again.publisher.refresh()
     assert reason(again) is MissReason.QUARANTINED and await note(again) == "page 1 differs"
     assert again.backend.disk == set()
+    assert [known.document.ref for known in again.library.in_quarantine()] == [REF]
+    assert again.publisher.quarantine.since(REF) is None, "nobody has noted when"
     again.registry.close()
 
 
@@ -126,10 +133,12 @@ class StuckDisk(FakeBackend):
 
     stuck = True
 
-    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+    async def forget(
+        self, kept: Kept, scope: str, still_kept: frozenset[bytes], owner: str | None = None
+    ) -> None:
         if self.stuck:
             raise Unavailable("the page store cannot delete: disk I/O error")
-        await super().forget(kept, scope, still_kept)
+        await super().forget(kept, scope, still_kept, owner)
 
 
 async def test_every_note_is_on_disk_though_no_page_can_be_dropped(

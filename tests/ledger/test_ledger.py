@@ -20,11 +20,13 @@ from kvproxy.ledger.ledger import Ledger
 from kvproxy.ledger.ledger_check import check
 from kvproxy.ledger.ledger_reading import AggregateQuery, RowQuery
 from tests.ledger.made_bookings import NOW_MS, Limit, booking, caller, hold_request, reprice
+from tests.server.doubles import eventually
 
 
 @asynccontextmanager
-async def open_ledger(database: Database, folder: Path) -> AsyncIterator[Ledger]:
-    async with Ledger.open(database, folder, clock_ms=lambda: NOW_MS) as ledger:
+async def open_ledger(database: Database, folder: Path, *, free: bool = True) -> AsyncIterator[Ledger]:
+    opened = Ledger.open(database, folder, clock_ms=lambda: NOW_MS, free_while_away=free)
+    async with opened as ledger:
         yield ledger
 
 
@@ -200,3 +202,27 @@ async def test_nothing_is_lost_while_the_database_is_away(ledger_database: Datab
             "r4",
         ]
     assert check(ledger_database, reprice) == []
+
+
+@pytest.mark.parametrize("free", [True, False])
+async def test_what_costs_nothing_is_open_without_a_database_as_the_setting_says(
+    ledger_database: Database, tmp_path: Path, free: bool
+) -> None:
+    async with open_ledger(ledger_database, tmp_path, free=free) as ledger:
+        await ledger.credit("alice", 100_000, "admin", id="c1")
+        held = await ledger.hold(hold_request("r1", 2000))
+        with ledger_database.transaction() as db:
+            db.execute(text("ALTER TABLE ledger_head RENAME TO ledger_gone"))
+        held.settle(booking("r1"))
+        await eventually(lambda: ledger.away)
+        if free:
+            (await ledger.hold(hold_request("r2", 0))).release()
+        else:
+            with pytest.raises(Unavailable, match="free_reads_while_down") as refused:
+                await ledger.hold(hold_request("r2", 0))
+            assert refused.value.retry_after_s
+        with ledger_database.transaction() as db:
+            db.execute(text("ALTER TABLE ledger_gone RENAME TO ledger_head"))
+        await eventually(lambda: not ledger.away)
+        (await ledger.hold(hold_request("r3", 0))).release()
+        assert [row.id for row in await ledger.rows(RowQuery(reader="alice"))] == ["credit:c1", "r1"]

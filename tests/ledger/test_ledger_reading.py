@@ -73,3 +73,10 @@ def test_sums_by_day_are_in_their_order(booked: Database) -> None:
     assert list(sums(booked, AggregateQuery("day"))) == ["2026-09-21", "2026-09-22"]
     assert list(sums(booked, AggregateQuery("day", since_ms=NOW_MS + 1))) == ["2026-09-22"]
     assert sums(booked, AggregateQuery("day", until_ms=1)) == {}
+
+
+def test_sums_of_a_publisher_by_day_are_of_its_reads_alone(booked: Database) -> None:
+    (quentin,) = sums(booked, AggregateQuery("day", publisher="quentin")).values()
+    assert quentin == Aggregate("2026-09-22", 1, 0, 40, 0, 400, 200, 3600, 280)
+    (paula,) = sums(booked, AggregateQuery("day", publisher="paula")).values()
+    assert (paula.name, paula.requests, paula.cached_tokens, paula.share) == ("2026-09-21", 1, 20, 100)

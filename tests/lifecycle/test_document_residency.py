@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,9 @@ async def test_warming_loads_or_computes_and_generates_nothing(shop: Shop) -> No
     computed = await residency.warm(REF, ALICE)
     assert (computed.loaded, computed.computed) == (0, tokens)
     assert shop.backend.generations == []
+    shop.backend.info = replace(shop.backend.info, fleet=True)
+    shop.backend.evict()
+    assert (await residency.warm(REF, ALICE)).loaded == 0, "a fleet's replicas load nothing that is seen here"
 
 
 async def test_pages_of_another_engine_are_computed_and_recorded(shop: Shop) -> None:

@@ -25,6 +25,22 @@ from kvproxy.wire.answers.cache_status import BYPASS, PENDING, sf_string
             0,
             CacheOutcome("miss", "h@1", "new-preamble"),
         ),
+        (
+            'kvproxy; hit; key="h@3"; detail="tokens=896,block=128"',
+            896,
+            CacheOutcome("hit", "h@3", None, "rounded-to-block"),
+        ),
+        (
+            'kvproxy; hit; key="h@3"; detail="tokens=384; cause=evicted"',
+            384,
+            CacheOutcome("hit", "h@3", None, "evicted"),
+        ),
+        ('kvproxy; hit; key="h@3"; detail="expected=896"', 896, CacheOutcome("hit", "h@3")),
+        (
+            'kvproxy; fwd=miss; key="h@3"; detail="not-resident; cause=not-on-replica"',
+            0,
+            CacheOutcome("miss", "h@3", "not-resident", "not-on-replica"),
+        ),
         (BYPASS, 0, CacheOutcome("bypass")),
         (PENDING, 7, CacheOutcome("hit")),
         (PENDING, 0, CacheOutcome("miss")),
@@ -35,6 +51,12 @@ from kvproxy.wire.answers.cache_status import BYPASS, PENDING, sf_string
 def test_it_is_read(header: str, cached: int, outcome: CacheOutcome) -> None:
     assert read_outcome(header, cached) == outcome
     assert outcome.meaning
+
+
+def test_a_fleets_hit_says_why_there_was_no_more() -> None:
+    assert CacheOutcome("hit", "h@3", None, "rounded-to-block").meaning.endswith(
+        "less than a block, was computed"
+    )
 
 
 def test_every_reason_has_a_meaning() -> None:

@@ -30,6 +30,7 @@ async def test_a_text_is_published_with_progress(proxy: FakeProxy) -> None:
             "tokens": 3,
             "cached_tokens": 0,
             "pinned": False,
+            "replicas": 0,
             "quarantined": None,
         },
         "created": True,

@@ -37,5 +37,9 @@ def test_what_is_kept_is_told_for_the_place_where_ask_puts_it(
         "pinned": True,
     }
     told = summary(info)
+    assert told.replicas == 0
+    info["pinned"], framing_held = "best effort", {**framing("user", 896), "replicas": [{"tokens": 896}]}
+    of_fleet = summary({**info, "framings": [framing_held, framing("system", 0)]})
+    assert (of_fleet.pinned, of_fleet.replicas) == ("best effort", 1)
     assert (told.reference, told.uri, told.cached_tokens) == ("a/b@3", "kv://a/b@3", cached)
     assert (told.current, told.pinned, told.quarantined) == (False, True, "a page differs")

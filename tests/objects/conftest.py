@@ -27,13 +27,17 @@ def s3_server() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def bucket(s3_server: str) -> str:
+def new_bucket(s3_server: str) -> str:
     name = f"kv-{uuid.uuid4().hex[:12]}"
     signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request"}
     request = urllib.request.Request(f"{s3_server}/{name}", method="PUT", headers=signed)
     with urllib.request.urlopen(request, timeout=30):
         return name
+
+
+@pytest.fixture
+def bucket(s3_server: str) -> str:
+    return new_bucket(s3_server)
 
 
 def s3_address(endpoint: str, bucket: str, timeout_s: float = 20.0, **bounds: int) -> ObjectAddress:

@@ -115,3 +115,25 @@ def test_a_store_that_fails_rejects_and_forgets_nothing(faulty: FaultProxy, buck
     faulty.fault = "none"
     assert pages.fetch(KEYS[0]) == b"page"
     assert pages.front(KEYS[0], 2) == b"pa"
+
+
+def test_pages_of_another_proxy_are_found_by_name_without_a_listing(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = ObjectPages(store, "f1"), ObjectPages(store, "f1")
+    for key in KEYS[:6]:
+        one.write(key, b"page")
+    assert two.find(KEYS) == 6 and all(map(two.has, KEYS[:6])) and not two.has(KEYS[7])
+    monkeypatch.setattr(two, "front", None)  # what is known is not asked for again
+    assert two.find(KEYS[:6]) == 6
+    two.forget(KEYS[:1])
+    assert not two.has(KEYS[0]) and one.has(KEYS[0]), "and nothing is deleted"
+    assert one.find([]) == 0
+
+
+def test_a_store_that_does_not_answer_has_no_page(s3_server: str, bucket: str, faulty: FaultProxy) -> None:
+    with_pages = ObjectPages(ObjectStore(s3_address(s3_server, bucket)), "f1")
+    with_pages.write(KEYS[0], b"page")
+    pages = ObjectPages(ObjectStore(s3_address(faulty.url, bucket, 0.5, attempts=1)), "f1")
+    faulty.fault = "refuse"
+    assert pages.find(KEYS) == 0

@@ -29,7 +29,7 @@ async def pin(shop: Shop, text: str = TEXT, pinned: bool | None = True, id: str 
     published = await shop.publisher.publish(id, text, None, ALICE, pinned=pinned)
     found = await shop.publisher.get(DocumentRef(id, published.info.version), BOB)
     assert found.pinned == published.info.pinned
-    return found.pinned
+    return bool(found.pinned)
 
 
 async def test_a_pinned_document_is_pinned_in_every_framing(shop: Shop) -> None:

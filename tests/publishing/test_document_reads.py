@@ -13,7 +13,7 @@ import pytest
 
 from kvproxy.core import PUBLIC, DocumentRef, Span
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.registry.registry_entry import RecordedReads
+from kvproxy.documents.library.recorded_reads import RecordedReads
 from kvproxy.errors import StorageFull
 from kvproxy.publishing import document_reads
 from kvproxy.publishing.document_reads import NO_READS, DocumentReads
@@ -103,9 +103,18 @@ async def test_only_what_has_changed_is_written(registry: Disk, reads: DocumentR
     reads.note([span(TWO, 0, 400)], 400)
     await reads.write()
     assert registry.reads() == {
-        ("handbook", 1): RecordedReads(7, 7, 7),
+        ("handbook", 1): RecordedReads(8, NOW, 407),
         ("handbook", 2): RecordedReads(1, NOW, 400),
     }
+
+
+async def test_several_proxies_count_beside_each_other(registry: Disk, reads: DocumentReads) -> None:
+    other = await restored(registry, ONE)
+    for _ in range(2):
+        for each in (reads, other):
+            each.note([span(ONE, 0, 400)], 400)
+            await each.write()
+    assert registry.reads()["handbook", 1].saved_tokens == 4 * 400
 
 
 async def test_a_deleted_version_is_not_written_any_more(registry: Disk, reads: DocumentReads) -> None:

@@ -10,7 +10,8 @@ from kvproxy.core import Caller, DocumentRef, Kept, KeptPage, Visibility
 from kvproxy.documents.library.document import Document, TokenizedDocument
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry_entry import KeptFraming, RecordedReads
+from kvproxy.documents.library.recorded_reads import RecordedReads
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.publishing.document_views import SLICE, DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 
@@ -50,7 +51,8 @@ class Home:
         document = Document(id, version, text, "etag", visibility, owner.scope, 0)
         self.library.add(KnownDocument(document, tokenized, ()))
         kept = Kept("fake", tokens, (KeptPage(b"k", len(tokens)),), 4, 0.0)
-        self.holdings.put(document.ref, DocumentHolding(document.scope, (KeptFraming("system", kept),)))
+        framings = (KeptFraming("system", kept),)
+        self.holdings.put(document.ref, DocumentHolding(document.scope, framings, document.owner_scope))
 
 
 async def test_the_event_loop_runs_on_while_a_large_library_is_viewed() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
-from kvproxy.core import PUBLIC, DocumentRef
+from kvproxy.core import PUBLIC, DocumentRef, Kept
 from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import CannotFit
 from kvproxy.publishing.held_pins import HeldPins
@@ -19,7 +21,7 @@ async def made(backend: FakeBackend, share: float = 1.0) -> HeldPins:
     holdings = Holdings()
     for number, ref in enumerate((REF, OTHER)):
         kept = await backend.keep(tuple(range(number, number + 600)), PUBLIC)
-        holdings.put(ref, DocumentHolding(PUBLIC, (KeptFraming("system", kept),)))
+        holdings.put(ref, DocumentHolding(PUBLIC, (KeptFraming("system", kept),), "alice"))
     return HeldPins(backend, holdings, lambda: share)
 
 
@@ -58,3 +60,30 @@ async def test_reservations_and_another_tenants_pins_count_as_they_should() -> N
     left = pins.allowance("alice", Counter({"alice": 1, "carol": 2}))
     assert (left.tenant, left.everybody) == (3, 8 - 3 - 3)
     assert pins.budget == 4
+
+
+async def test_a_prefix_without_pages_is_pinned_as_a_fleet_does() -> None:
+    class WithoutPages(FakeBackend):
+        pins = 0
+
+        async def pin(
+            self, kept: Kept, scope: str, owner: str | None = None
+        ) -> Callable[[], Awaitable[None]]:
+            assert owner == "alice"
+            self.pins += 1
+
+            async def release() -> None:
+                self.pins -= 1
+
+            return release
+
+    backend, holdings = WithoutPages(), Holdings()
+    kept = replace(await backend.keep(tuple(range(600)), PUBLIC), pages=())
+    holdings.put(REF, DocumentHolding(PUBLIC, (KeptFraming("system", kept),), "alice"))
+    pins = HeldPins(backend, holdings, lambda: 1.0)
+    await pins.take_what_fits(REF, "alice", Counter())
+    assert backend.pins == 1 and REF in pins
+    await pins.take_all(REF, "alice", holdings.get(REF))
+    assert backend.pins == 1  # the one before was released
+    await pins.release(REF)
+    assert backend.pins == 0 and REF not in pins

@@ -14,9 +14,9 @@ ONE, TWO, THREE = DocumentRef("one", 1), DocumentRef("two", 1), DocumentRef("thr
 
 def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
     holdings = Holdings()
-    holdings.put(ONE, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"b")),)))
-    holdings.put(TWO, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"c")),)))
-    holdings.put(THREE, DocumentHolding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),)))
+    holdings.put(ONE, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"b")),), "o"))
+    holdings.put(TWO, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"c")),), "o"))
+    holdings.put(THREE, DocumentHolding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),), "o"))
     (gone,) = holdings.take([ONE, DocumentRef("absent", 1)])
     assert gone.keys == {b"a", b"b"}
     everything = (b"a", b"b", b"c", b"d")
@@ -29,6 +29,6 @@ def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
 def test_holdings_by_framing() -> None:
     holdings = Holdings()
     assert holdings.get(ONE).framings == () and holdings.get(ONE).keys == frozenset()
-    holding = DocumentHolding("public", (KeptFraming("system", kept(b"a")),))
+    holding = DocumentHolding("public", (KeptFraming("system", kept(b"a")),), "o")
     holdings.put(ONE, holding)
     assert holdings.get(ONE).of("system") == kept(b"a") and holdings.get(ONE).of("user") is None

@@ -15,7 +15,7 @@ def kept(*keys: int) -> Kept:
 
 
 def holding(*framings: Kept) -> DocumentHolding:
-    return DocumentHolding("public", tuple(KeptFraming(f"f{i}", k) for i, k in enumerate(framings)))
+    return DocumentHolding("public", tuple(KeptFraming(f"f{i}", k) for i, k in enumerate(framings)), "o")
 
 
 def test_a_page_that_framings_share_costs_once() -> None:

@@ -19,13 +19,14 @@ from kvproxy.explain.miss_explainer import MissExplainer
 from kvproxy.explain.miss_report import MissReporter
 from kvproxy.explain.previous_requests import PreviousRequests
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.market import Market
 from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.response_store import ResponseStore
 from tests.server.composer_double import CharComposer as CharComposer
 from tests.server.publisher_double import DictPublisher, OneFramingVerifier
 from tests.server.upkeep_double import OneFault
@@ -48,6 +49,15 @@ class DictResponses(ResponseStore):
 
     async def delete(self, scope: str, id: str) -> bool:
         return self.records.pop((scope, id), None) is not None
+
+    def check(self) -> list[str]:
+        return []
+
+    def drop_damaged(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.records.clear()
 
 
 @dataclass
@@ -88,9 +98,8 @@ def make_proxy(
     responses = DictResponses()
     events: list[str] = []
     components = Components(
-        served_name="fake",
         created=1_700_000_000,
-        pipeline=Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64),
+        pipeline=Pipeline(models=[ServedModel.of(backend, composer)], misses=misses, default_max_tokens=64),
         ready=backend.ready,
         publisher=publisher,
         verifier=OneFramingVerifier(composer, publisher, backend),
@@ -103,7 +112,7 @@ def make_proxy(
         timeout_s=timeout_s,
         cors_origins=cors_origins,
         aliases=aliases or {},
-        reporter=_reporter(composer),
+        reporters={"fake": _reporter(composer)},
         upkeep=OneFault(),
         lifespan=(_recorded(events),),
     )

@@ -11,7 +11,7 @@ from typing import Any
 from kvproxy.accounts.grants import Grants
 from kvproxy.catalog.catalog_notes import CatalogNotes
 from kvproxy.catalog.document_catalog import Catalog
-from kvproxy.catalog.host_description import MarketHost
+from kvproxy.catalog.host_description import HostedModel, MarketHost
 from kvproxy.catalog.offered_documents import OfferedDocument
 from kvproxy.catalog.offered_terms import OfferedTerms
 from kvproxy.catalog.quote_maker import QuoteMaker
@@ -28,6 +28,7 @@ from kvproxy.tariffs.terms_book import TermsBook
 from tests.server.doubles import Proxy, make_proxy
 
 HOST = "kv.example"
+MODEL = HostedModel("fake", "fingerprint-1", 4096)
 PRICES = ModelPrices(input=5 * 10**9, cached_input=5 * 10**8, output=15 * 10**9)
 KEYS = (("acme", "acme-key-0123456789"), ("alice", "alice-key-0123456789"))
 
@@ -109,16 +110,16 @@ def market_proxy(folder: Path, *, priced: bool = True, **options: Any) -> Iterat
             quotes=quotes,
             catalog=catalog,
             quote_maker=QuoteMaker(
-                composer=proxy.composer,
-                local=proxy.backend,
+                models=proxy.components.pipeline.models,
                 catalog=catalog,
                 quotes=quotes,
                 tariffs=tariffs,
                 terms=priced_by,
-                model="fake",
                 default_max_tokens=64,
             ),
-            host=MarketHost(HOST, "fake", "fingerprint-1", 4096, "https://kv.example", "post@kv.example"),
+            host=MarketHost(
+                HOST, (HostedModel("fake", "fingerprint-1", 4096),), "https://kv.example", "post@kv.example"
+            ),
         )
         proxy.components = replace(proxy.components, market=market)
         yield MarketProxy(proxy, market, database, keys, offers, tariffs, terms, grants, notes)

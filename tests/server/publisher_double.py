@@ -17,9 +17,11 @@ from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.core.pages import Residency
 from kvproxy.documents.library.document import Document, Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
+from kvproxy.documents.library.document_listing import DocumentListing, ListedDocuments, ListingQuery
 from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.errors import CannotFit, DocumentNotFound, KVProxyError
+from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.exactness.verify import Verifier
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
@@ -30,6 +32,13 @@ from kvproxy.publishing.document_quotas import DocumentQuotas
 from kvproxy.publishing.pin_budget import FramingPin, PinLimit, PinReport
 from kvproxy.publishing.version_endings import VersionEndings
 from tests.server.composer_double import END, CharComposer
+
+
+class DictQuarantine(Quarantine):
+    """A quarantine that has noted no time: the versions in it were put there by an earlier process."""
+
+    def __init__(self) -> None:
+        self._since = {}
 
 
 class DictPublisher(Publisher):
@@ -45,6 +54,7 @@ class DictPublisher(Publisher):
         self.residency = DictResidency(self)
         self.quotas = DocumentQuotas(self.library, lambda _: DocumentQuota(versions=100), 4096)
         self.endings = DictEndings(self)
+        self.quarantine = DictQuarantine()
 
     async def publish(
         self,
@@ -83,6 +93,9 @@ class DictPublisher(Publisher):
 
     async def list(self, caller: Caller) -> list[DocumentInfo]:
         return list(self._infos.values())
+
+    async def listed(self, caller: Caller, query: ListingQuery) -> ListedDocuments:
+        return DocumentListing(self.library).find(caller, query, {})
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         info = self._infos.get(replace(ref, version=ref.version or 1))
@@ -168,6 +181,7 @@ class DictEndings(VersionEndings):
     ) -> None:
         if (id, alias) not in self.aliases:
             raise DocumentNotFound(f"{id}@{alias}")
+        conditions.check((await self._publisher.get(DocumentRef(id, None), caller)).etag, f"{id}@{alias}")
         self.aliases.discard((id, alias))
 
     def withdrawn(self, caller: Caller) -> list[Withdrawal]:

@@ -17,6 +17,7 @@ import pytest
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from tests.backends.hostile_upstream import WAYS, HostileUpstream, hostile_upstream
 from tests.callback_time import callback_time, slowness
 from tests.server.doubles import Http, client_of, eventually, make_proxy
@@ -54,8 +55,7 @@ async def served(
         }
         claude = {way: {**key, "api_base": f"{upstream.url}/{way}"} for way, key in openai.items()}
         backend = LitellmBackend(
-            local=proxy.backend,
-            local_name="fake",
+            served={"fake": proxy.backend},
             upstreams=[(way, {"model": "openai/m", **key}) for way, key in openai.items()]
             + [(f"claude-{way}", {"model": "anthropic/m", **key}) for way, key in claude.items()],
             fallbacks={},
@@ -66,7 +66,7 @@ async def served(
         )
         await backend.start()
         pipeline = Pipeline(
-            composer=proxy.composer, local=proxy.backend, misses=backend, default_max_tokens=64
+            models=[ServedModel.of(proxy.backend, proxy.composer)], misses=backend, default_max_tokens=64
         )
         proxy.components = replace(proxy.components, pipeline=pipeline)
         try:
@@ -170,7 +170,7 @@ async def test_what_is_held_of_an_answer_is_bounded() -> None:
 async def test_a_client_that_leaves_ends_the_upstreams_answer(kind: str, path: str) -> None:
     async with hostile_upstream() as upstream, served(upstream, ["drip_events"], timeout_s=30) as http:
         asking = asyncio.ensure_future(answer(http, path, f"{kind}drip_events", stream=True))
-        await eventually(lambda: upstream.open["drip_events"] == 1)
+        await eventually(lambda: upstream.asked["drip_events"] == 1)  # not every reader keeps it open
         await asyncio.sleep(0.1)
         asking.cancel()
         await eventually(lambda: upstream.open["drip_events"] == 0)

@@ -22,6 +22,7 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from kvproxy.server.app import build_app
 from tests.callback_time import slowness
 from tests.documents.models import write_model
@@ -71,7 +72,9 @@ async def test_no_callback_is_long(
 ) -> None:
     proxy = make_proxy(max_body=2 * BODY)
     proxy.backend.info = replace(proxy.backend.info, max_context=8192, max_kv_tokens=8192)
-    pipeline = Pipeline(composer=composer, local=proxy.backend, misses=proxy.misses, default_max_tokens=4)
+    pipeline = Pipeline(
+        models=[ServedModel.of(proxy.backend, composer)], misses=proxy.misses, default_max_tokens=4
+    )
     components = replace(proxy.components, pipeline=pipeline)
     assert case.body is not None
     body = case.body(BODY)

@@ -13,14 +13,11 @@ from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.kernel_thread import KernelThread
-from kvproxy.stack.open_documents import (
-    ExactnessChecks,
-    PublishedDocuments,
-    make_checks,
-    open_documents,
-)
+from kvproxy.exactness.audit import Auditor
+from kvproxy.exactness.verify import Verifier
+from kvproxy.stack.local_engine import LocalEngine
+from kvproxy.stack.open_documents import PublishedDocuments, open_documents
 from kvproxy.stack.open_engine import LoadedModel, OpenStores, RunningEngine, open_engine, open_stores
-from kvproxy.stack.open_files import make_issuer
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 
 NAME = "kv.example.com"
@@ -36,7 +33,8 @@ class SmallStack:
     engine: RunningEngine
     market: OpenMarket
     documents: PublishedDocuments
-    checks: ExactnessChecks
+    verifier: Verifier
+    auditor: Auditor
 
 
 @asynccontextmanager
@@ -60,18 +58,23 @@ async def open_small_stack(
         model = LoadedModel("small", texts, tokenizer, template, weights, thread)
         stores = await life.enter_async_context(open_stores(config, model))
         engine = await life.enter_async_context(open_engine(config, model, stores))
-        host = host_of(config, weights.fingerprint, engine.local.info.max_context)
-        market = await life.enter_async_context(open_market(config, host, stores.database))
+        local = LocalEngine(config, model, stores, engine)
+        host = host_of(config, [local.opened.hosted])
+        market = await life.enter_async_context(open_market(config, host, stores.records.database))
         documents = await life.enter_async_context(
             open_documents(
                 config.documents,
-                model,
-                stores,
-                engine,
+                local.opened,
+                stores.records,
                 market.rights,
-                issuer=make_issuer(model, stores, market),
+                issuer=local.issuer(market),
+                shared=local.shared_pages,
             )
         )
-        checks = make_checks(model.name, engine, documents)
-        yield SmallStack(config, model, stores, engine, market, documents, checks)
+        publisher = documents.publisher
+        verifier = Verifier(
+            documents.composer, documents.library, engine.local, model.name, publisher.quarantine
+        )
+        auditor = local.auditor(publisher)
+        yield SmallStack(config, model, stores, engine, market, documents, verifier, auditor)
         assert await engine.local.check() == []

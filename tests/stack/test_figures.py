@@ -7,6 +7,7 @@ from pathlib import Path
 from kvproxy.core import ANONYMOUS
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.stack.figures import collect_figures, page_figures
+from kvproxy.telemetry.engine_series import COUNTED, GAUGED
 from kvproxy.telemetry.metrics import HELP, Figures, Metrics
 from tests.document_files.conftest import small, texts
 from tests.document_files.hosts import TEXT
@@ -16,9 +17,7 @@ __all__ = ["small", "texts"]
 
 
 def figures_of(stack: SmallStack) -> Figures:
-    return collect_figures(
-        stack.engine.local, stack.documents.library, stack.checks.auditor, stack.stores.pages
-    )
+    return collect_figures(stack.engine.local, stack.documents.library, stack.auditor, stack.stores.pages)
 
 
 async def test_figures_follow_what_happens(small: TileModel, texts: Path, tmp_path: Path) -> None:
@@ -69,7 +68,7 @@ async def test_every_figure_has_its_words(small: TileModel, texts: Path, tmp_pat
     async with open_small_stack(tmp_path, small, texts, **objects) as stack:
         await stack.documents.publisher.publish("handbook", TEXT, "public", ANONYMOUS)
         seen = figures_of(stack)
-        assert set(seen.counters) | set(seen.gauges) == set(HELP)
+        assert (set(seen.counters), set(seen.gauges)) == (set(COUNTED), set(GAUGED))
         metrics = Metrics()
         metrics.follow(lambda: figures_of(stack))
         text = metrics.text().decode()

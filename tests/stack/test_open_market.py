@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.accounts.grant_values import Grant
-from kvproxy.catalog.host_description import MarketHost
+from kvproxy.catalog.host_description import HostedModel, MarketHost
 from kvproxy.config import Config, load_config
 from kvproxy.core import ANONYMOUS, NANO, Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.errors import SetupError
@@ -20,6 +20,7 @@ from kvproxy.stack.open_database import open_database
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 
 FOREVER_MS = 2**52
+SMALL = HostedModel("small", "f" * 64, 8192)
 READ = DocumentTokens("handbook@1", "0" * 64, "acme", 300, "", by_reference=True)
 
 
@@ -51,7 +52,7 @@ async def the_market(settings: Config, host: MarketHost) -> AsyncIterator[OpenMa
 
 async def test_all_of_it_is_of_one_configuration(tmp_path: Path, database_url: str | None) -> None:
     settings = config(tmp_path, database_url)
-    async with the_market(settings, host_of(settings, "f" * 64, 8192)) as market:
+    async with the_market(settings, host_of(settings, [SMALL])) as market:
         assert (market.host.name, market.host.model, market.currency) == ("kv.example.com", "small", "EUR")
         tariff = market.tariffs.at(FOREVER_MS)
         assert tariff is not None and tariff.currency == market.ledger.currency == "EUR"
@@ -63,7 +64,7 @@ async def test_all_of_it_is_of_one_configuration(tmp_path: Path, database_url: s
 
 async def test_a_second_start_finds_what_the_first_one_booked(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    host = host_of(settings, "f" * 64, 8192)
+    host = host_of(settings, [SMALL])
     async with the_market(settings, host) as market:
         await market.ledger.credit("anonymous", NANO, "admin", id="c1")
         jwks = market.host_keys.jwks()
@@ -74,7 +75,7 @@ async def test_a_second_start_finds_what_the_first_one_booked(tmp_path: Path) ->
 
 async def test_a_booked_read_counts_for_its_grant(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    async with the_market(settings, host_of(settings, "f" * 64, 8192)) as market:
+    async with the_market(settings, host_of(settings, [SMALL])) as market:
         grant = market.grants.create(Grant("", "acme", "handbook", None, "everybody", None, 0))
         read = replace(READ, grant=grant.id)
         metered = MeteredTokens("small", 320, 300, 5, (read,))
@@ -90,7 +91,7 @@ def test_a_tariff_in_another_currency_ends_the_start(tmp_path: Path) -> None:
     (tmp_path / "tariff.yaml").write_text("currency: USD\ntariffs: [{valid_from: 2026-01-01, models: {}}]\n")
 
     async def start() -> None:
-        async with the_market(settings, host_of(settings, "f" * 64, 8192)):
+        async with the_market(settings, host_of(settings, [SMALL])):
             raise AssertionError("it started")
 
     with pytest.raises(SetupError, match="currency"):

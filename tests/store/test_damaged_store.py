@@ -24,7 +24,7 @@ from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 from tests.documents.registry.own_registry import OwnRegistry
 from tests.documents.registry.test_old_registry_import import cuts, flips, holes
 
@@ -77,7 +77,7 @@ class Opened:
     def __init__(self, folder: Path, life: ExitStack) -> None:
         self.pages = life.enter_context(PageStore(folder, max_size=2**24, fingerprint="f"))
         self.spill = SpillFolder(folder / "spill", max_size=2**24, packing=PagePacking("f"))
-        self.responses = life.enter_context(ResponseStore(folder / "responses", ttl_s=600, max_size=2**22))
+        self.responses = life.enter_context(FileResponses(folder / "responses", ttl_s=600, max_size=2**22))
         self.registry = life.enter_context(OwnRegistry(folder))
         owners = self.registry.page_owners()
         self.pages.assign(owners)

@@ -12,7 +12,7 @@ import pytest
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 
 KEYS = [hashlib.sha256(b"%d" % i).digest() for i in range(40)]
 
@@ -59,7 +59,7 @@ def test_pages_are_listed_again_by_their_files(
 
 async def filled(folder: Path) -> dict[str, bytes]:
     kept = {f"resp_{i}": b"%d " % i * (20 if i % 3 else 3_000) for i in range(40)}
-    with ResponseStore(folder, ttl_s=60, max_size=2**24) as store:
+    with FileResponses(folder, ttl_s=60, max_size=2**24) as store:
         for id, record in kept.items():
             await store.put("alice", id, record)
         await store.put("alice", "gone", b"deleted" * 1000)
@@ -79,7 +79,7 @@ async def test_records_whose_seals_are_whole_are_recovered(
     index.write_bytes(content)
     del kept["resp_3"]
     for _ in range(2):
-        with ResponseStore(tmp_path, ttl_s=60, max_size=2**24) as store:
+        with FileResponses(tmp_path, ttl_s=60, max_size=2**24) as store:
             for id, record in kept.items():
                 assert await store.get("alice", id) == record
             for id in ("resp_3", "gone"):
@@ -95,7 +95,7 @@ async def test_what_stands_behind_damage_in_the_log_is_recovered(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """SQLite would go on without it, and say nothing."""
-    store = ResponseStore(tmp_path / "live", ttl_s=60, max_size=2**24)
+    store = FileResponses(tmp_path / "live", ttl_s=60, max_size=2**24)
     for i in range(20):
         await store.put("alice", f"resp_{i}", b"%d" % i)
     shutil.copytree(tmp_path / "live", tmp_path / "killed")
@@ -104,7 +104,7 @@ async def test_what_stands_behind_damage_in_the_log_is_recovered(
     content = bytearray(log.read_bytes())
     content[len(content) // 2] ^= 1
     log.write_bytes(content)
-    with ResponseStore(tmp_path / "killed", ttl_s=60, max_size=2**24) as store:
+    with FileResponses(tmp_path / "killed", ttl_s=60, max_size=2**24) as store:
         assert [await store.get("alice", f"resp_{i}") for i in range(20)] == [b"%d" % i for i in range(20)]
     (line,) = errors(caplog)
     assert "fails its checksum" in line and "20 stored responses recovered" in line

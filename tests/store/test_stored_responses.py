@@ -12,12 +12,12 @@ import pytest
 
 from kvproxy.errors import SetupError
 from kvproxy.store.disk import PageDisk
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 
 
 @contextmanager
-def opened(folder: Path, *, ttl_s: float = 60.0, max_size: int = 2**24) -> Iterator[ResponseStore]:
-    with ResponseStore(folder / "responses", ttl_s=ttl_s, max_size=max_size) as store:
+def opened(folder: Path, *, ttl_s: float = 60.0, max_size: int = 2**24) -> Iterator[FileResponses]:
+    with FileResponses(folder / "responses", ttl_s=ttl_s, max_size=max_size) as store:
         yield store
         assert store.check() == []
 
@@ -109,7 +109,7 @@ async def test_a_planted_pickle_is_a_missing_record(tmp_path: Path, caplog: pyte
         stock["alice\nresp_1"] = Bomb(tmp_path / "boom")
     with (
         caplog.at_level(logging.ERROR),
-        ResponseStore(tmp_path / "responses", ttl_s=60.0, max_size=2**20) as store,
+        FileResponses(tmp_path / "responses", ttl_s=60.0, max_size=2**20) as store,
     ):
         assert await store.get("alice", "resp_1") is None
         assert len(store.check()) == 1
@@ -122,7 +122,7 @@ async def test_check_names_a_foreign_key(tmp_path: Path) -> None:
         pass
     with diskcache.Cache(str(tmp_path / "responses"), disk=PageDisk) as other:
         other["stranger"] = b"x"
-    with ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as store:
+    with FileResponses(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as store:
         assert store.check() == ["a key that this store did not write: 'stranger'"]
 
 
@@ -138,14 +138,14 @@ def test_a_broken_index_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "responses").write_text("in the way")
     with pytest.raises(SetupError):
-        ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20)
+        FileResponses(tmp_path / "responses", ttl_s=1.0, max_size=2**20)
 
 
 def test_closing_twice_does_no_harm(tmp_path: Path) -> None:
-    store = ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20)
+    store = FileResponses(tmp_path / "responses", ttl_s=1.0, max_size=2**20)
     store.close()
     store.close()
-    with ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as again:
+    with FileResponses(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as again:
         assert again.check() == [], "it was closed whole, and nobody holds it"
 
 
@@ -191,7 +191,7 @@ async def test_records_of_before_there_were_seals_get_them(tmp_path: Path) -> No
     with diskcache.Cache(str(tmp_path / "responses"), disk=PageDisk) as later:
         assert later.get("alice\nresp_1", expire_time=True)[1] is not None
         later.set("alice\nresp_3", b'{"response": 3}')
-    with ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as store:
+    with FileResponses(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as store:
         assert await store.get("alice", "resp_3") is None, "nobody writes such any more"
         assert store.check() == ["response resp_3 is damaged"]
 
@@ -211,7 +211,7 @@ async def test_a_damaged_record_is_nobodys_and_named(
         other._sql(f"UPDATE Cache SET {sql} WHERE key LIKE '%resp_1'")
     with (
         caplog.at_level(logging.WARNING),
-        ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20) as store,
+        FileResponses(tmp_path / "responses", ttl_s=60, max_size=2**20) as store,
     ):
         assert [r.getMessage() for r in caplog.records] == ["response resp_1 is damaged and not served"]
         assert await store.get("alice", "resp_1") is None and await store.get("bob", "resp_1") is None

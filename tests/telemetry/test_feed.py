@@ -51,3 +51,14 @@ async def test_waiting_ends_by_itself() -> None:
     with feed.following("a") as follower:
         await follower.wait(0.01)
         assert follower.take() == ([], 0)
+
+
+def test_an_operator_sees_everybodys_but_what_others_keep_private() -> None:
+    feed: Feed[int] = Feed()
+    feed.put("a", 1, tenant="alice")
+    feed.put("a", 2, tenant="alice", private=True)
+    feed.put("b", 3, tenant="bob", private=True)
+    seen = feed.everybodys("b", 10)
+    assert [(kept.tenant, kept.entry) for kept in seen] == [("alice", 1), ("bob", 3)]
+    assert feed.everybodys("c", 10) == seen[:1] and feed.everybodys("b", 1) == seen[1:]
+    assert feed.recent("a", 10) == [1, 2] and feed.put_in_all == 3

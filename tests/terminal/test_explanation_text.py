@@ -67,6 +67,26 @@ def test_a_hit_without_a_difference_is_one_line() -> None:
     assert explanation_text(told).plain == "hit: 3,700 of 3,774 tokens are kept, of handbook@3"
 
 
+@pytest.mark.parametrize(
+    ("name", "begins"), [("10.0.0.7:8000", "replica 10.0.0.7:8000: 896"), (None, "a replica: 896")]
+)
+def test_a_fleets_replica_is_described(name: str | None, begins: str) -> None:
+    replica = {
+        "name": name,
+        "expected_tokens": 896,
+        "block_tokens": 128,
+        "rounded_tokens": 107,
+        "detail": "as of now",
+    }
+    lines = explanation_text({**TOLD, "replica": replica}).plain.splitlines()
+    assert lines[2] == (
+        f"{begins} tokens expected there, in blocks of 128; 107 tokens of the document fill no block and are "
+        "computed; as of now"
+    )
+    rounded = explanation_text({**TOLD, "cause": "rounded-to-block", "replica": replica}).plain
+    assert rounded.splitlines()[2].endswith("fill no block and are computed")
+
+
 def test_a_document_is_named() -> None:
     told = {**TOLD, "compared": {"kind": "document", "id": "handbook@3", "at": None, "common_tokens": None}}
     told["difference"] = {**TOLD["difference"], "counted_from": "text", "token": None}

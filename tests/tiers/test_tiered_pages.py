@@ -325,3 +325,33 @@ def test_a_page_of_before_encryption_is_not_uploaded(tmp_path: Path, folder_addr
     with opened(tmp_path, folder_address, seal=PageCipher([KEY])) as pages:
         settle(pages)
         assert (len(pages.objects), pages.behind.passed_over) == (0, 1)
+
+
+def test_pages_that_another_proxy_announces_are_found_at_once(
+    tmp_path: Path, folder_address: ObjectAddress
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with opened(tmp_path / "a", folder_address) as a, opened(tmp_path / "b", folder_address) as b:
+        put(a, 0, 1)
+        assert a.behind.settle(30)
+        assert not b.has(KEYS[0]) and b.find(KEYS[:3]) == 2 and b.tier(KEYS[0]) == "objects"
+        assert isinstance(b.get(KEYS[0], PARENT, IDS[0]), Loaded)
+
+
+def test_a_page_that_another_proxy_deletes_is_deleted_by_that_one_alone(
+    tmp_path: Path, folder_address: ObjectAddress
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with opened(tmp_path / "a", folder_address) as a, opened(tmp_path / "b", folder_address) as b:
+        put(a, 0)
+        assert a.behind.settle(30)
+        b.find(KEYS[:1])
+        put(b, 0)
+        b.release(KEYS[:1])
+        assert b.delete(KEYS[:1]) == 1 and not b.has(KEYS[0])
+        assert b.behind.settle(30) and b.find(KEYS[:1]) == 1, "it may have been published again meanwhile"
+        put(b, 0)
+        b.delete(KEYS[:1])
+        assert b.behind.settle(30) and not ObjectPages(ObjectStore(folder_address), "f1").refresh()

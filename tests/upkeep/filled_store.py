@@ -16,7 +16,7 @@ from kvproxy.stack.offline_upkeep import check_offline, repair_offline
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
-from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.store.stored_responses import FileResponses
 from kvproxy.upkeep.repair_store import StoreRepair
 from kvproxy.upkeep.store_faults import StoreCheck
 from tests.documents.registry.own_registry import OwnRegistry
@@ -71,8 +71,8 @@ class FilledStore:
         ):
             yield pages, registry
 
-    def responses(self) -> ResponseStore:
-        return ResponseStore(self.folder / "responses", ttl_s=3600, max_size=2**24)
+    def responses(self) -> FileResponses:
+        return FileResponses(self.folder / "responses", ttl_s=3600, max_size=2**24)
 
     @property
     def config(self) -> Config:
@@ -122,11 +122,11 @@ class FilledStore:
             return {(e.document.id, e.document.version) for e in registry.load()}
 
 
-async def stored(responses: ResponseStore, id: str) -> None:
+async def stored(responses: FileResponses, id: str) -> None:
     await responses.put("tenant:a", id, id.encode())
 
 
-async def read(responses: ResponseStore, id: str) -> bytes | None:
+async def read(responses: FileResponses, id: str) -> bytes | None:
     return await responses.get("tenant:a", id)
 
 

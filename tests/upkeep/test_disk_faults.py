@@ -58,7 +58,7 @@ def fill_up(store: FilledStore) -> tuple[set[tuple[str, int]], str]:
 
 def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
     store, ballast = FilledStore.make(small_disk / "kv"), small_disk / "ballast"
-    ballast.write_bytes(b"x" * 2**19)
+    ballast.write_bytes(b"x" * 2**20)  # room for the copy of a damaged database
     before = set(store.texts)
     done, why = fill_up(store)
     assert "full" in why
@@ -78,7 +78,7 @@ def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
 
 def test_a_full_disk_can_be_repaired(small_disk: Path) -> None:
     store, ballast = FilledStore.make(small_disk / "kv"), small_disk / "ballast"
-    ballast.write_bytes(b"x" * 2**19)
+    ballast.write_bytes(b"x" * 2**20)  # room for the copy of a damaged database
     fill_up(store)
     ballast.unlink()
     path = store.page("doc0", 1)

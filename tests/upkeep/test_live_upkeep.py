@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kvproxy.documents.registry.registry_losses import file_set_aside
 from kvproxy.store.page_results import Loaded, Missing, Rejected
 from kvproxy.store.page_store import PageStore
 from kvproxy.upkeep.live_upkeep import LiveParts, LiveUpkeep
@@ -120,3 +121,21 @@ async def test_a_repair_leaves_no_page_that_is_wrong_for_a_reader_in_between(liv
     assert isinstance(live.pages.get(key, b"", TOKENS), Missing), "its first reader has dropped it already"
     done = await live.upkeep.repair()
     assert done.left == () and isinstance(live.pages.get(key, b"", TOKENS), Loaded)
+
+
+async def test_the_last_check_is_remembered(live: Live) -> None:
+    before = live.upkeep.last
+    assert before is None and not live.upkeep.running
+    flip(live.store.page("doc1", 1))
+    found = await live.upkeep.check(deep=True)
+    last = live.upkeep.last
+    assert last is not None and last.found == found and last.deep and last.seconds > 0
+    await live.upkeep.repair()
+    assert live.upkeep.last is not None and live.upkeep.last.found.sound
+
+
+async def test_reports_of_damage_are_read_from_the_store(live: Live) -> None:
+    assert live.upkeep.damage_reports() == []
+    file_set_aside(live.store.folder / "documents", ["doc9@1 is not served: damaged"])
+    (line,) = live.upkeep.damage_reports()
+    assert line.endswith(": doc9@1 is not served: damaged")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from kvproxy.database.database import FILE_NAME
 from kvproxy.documents.prepared.prepared_texts import damaged_texts, drop_damaged_texts
+from kvproxy.upkeep.store_faults import StorePart
 from tests.store.killed_worker import stored_keys
 from tests.upkeep.filled_store import FilledStore
 from tests.upkeep.test_check_store import original, store
@@ -144,3 +146,33 @@ def test_a_row_of_the_page_index_that_no_store_wrote_is_gone_and_its_page_found_
     assert not store.check().sound
     assert store.repair().left == () and store.check().sound
     assert sum(store.assert_nothing_wrong_is_served().values()) == 24
+
+
+@pytest.mark.parametrize("left", ["half a header", "a frame without its page", "a frame over an older one"])
+def test_a_write_that_a_kill_left_unfinished_is_dropped_and_every_commit_stays(
+    store: FilledStore, tmp_path: Path, left: str
+) -> None:
+    killed = FilledStore(tmp_path / "killed", store.texts)
+    with store.open() as (pages, registry):
+        for version in (3, 4):
+            store.publish(pages, registry, "doc1", version)
+        shutil.copytree(store.folder, killed.folder, symlinks=True)
+    log = killed.folder / f"{FILE_NAME}-wal"
+    whole = log.read_bytes()
+    frame = bytearray(whole[-(24 + 4096) :])  # the last frame has this log's salts
+    if left == "half a header":
+        log.write_bytes(whole[:20])
+    elif left == "a frame without its page":
+        log.write_bytes(whole + frame[:24])
+    else:
+        frame[24:] = bytes(4096)  # SQLite begins a log anew over the frames of the one before
+        log.write_bytes(whole + frame)
+    found = killed.check()
+    assert {(fault.part, fault.mending) for fault in found.faults if fault.part is StorePart.DATABASE} == {
+        (StorePart.DATABASE, "drop")
+    }
+    done = killed.repair()
+    assert done.left == () and killed.check().sound
+    there = killed.refs()
+    assert there == (store.texts.keys() if left != "half a header" else there)
+    assert {("doc0", 1), ("doc3", 2)} <= there

@@ -67,8 +67,7 @@ async def backend(upstream: MockUpstream, local: FakeBackend) -> AsyncIterator[L
     params = {"model": "openai/up-1", "api_base": upstream.url, "api_key": "sk-upstream"}
     dead = {"model": "openai/up-1", "api_base": "http://127.0.0.1:9/v1", "api_key": "sk-upstream"}
     backend = LitellmBackend(
-        local=local,
-        local_name="fake",
+        served={"fake": local},
         upstreams=[
             ("up", params),
             ("slow", {**params, "timeout": 0.05}),
@@ -89,9 +88,7 @@ async def backend(upstream: MockUpstream, local: FakeBackend) -> AsyncIterator[L
 async def rescued(upstream: MockUpstream, local: FakeBackend) -> AsyncIterator[LitellmBackend]:
     """The local model has a fallback."""
     params = {"model": "openai/up-1", "api_base": upstream.url, "api_key": "sk-upstream"}
-    backend = LitellmBackend(
-        local=local, local_name="fake", upstreams=[("up", params)], fallbacks={"fake": ["up"]}
-    )
+    backend = LitellmBackend(served={"fake": local}, upstreams=[("up", params)], fallbacks={"fake": ["up"]})
     yield backend
     await backend.close()
     assert local.check() == []
@@ -221,21 +218,21 @@ async def test_many_misses_at_once_keep_apart(backend: LitellmBackend, local: Fa
 
 async def test_two_backends_in_one_process(backend: LitellmBackend, local: FakeBackend) -> None:
     other_local = FakeBackend()
-    other = LitellmBackend(local=other_local, local_name="other", upstreams=[], fallbacks={})
+    other = LitellmBackend(served={"other": other_local}, upstreams=[], fallbacks={})
     assert await events_of(other) == await events_of(backend)
     await other.close()
     assert (len(local.generations), len(other_local.generations)) == (1, 1)
 
 
 async def test_without_a_local_model() -> None:
-    backend = LitellmBackend(local=None, local_name="fake", upstreams=[], fallbacks={})
+    backend = LitellmBackend(served={}, upstreams=[], fallbacks={})
     with pytest.raises(NotReady):
         await events_of(backend)
 
 
 def test_the_local_model_is_no_fallback(local: FakeBackend) -> None:
     with pytest.raises(SetupError, match="only upstreams can stand in"):
-        LitellmBackend(local=local, local_name="fake", upstreams=[("up", {})], fallbacks={"up": ["fake"]})
+        LitellmBackend(served={"fake": local}, upstreams=[("up", {})], fallbacks={"up": ["fake"]})
 
 
 # A fallback in the engine's place
@@ -335,9 +332,7 @@ async def test_a_fallback_is_told_a_regex_or_is_not_asked(
     assert text_of(events) == "Hello."
     assert upstream.bodies.pop()["structured_outputs"] == {"regex": "a+"}
     params = {"model": "mistral/up-1", "api_base": upstream.url, "api_key": "sk-upstream"}
-    deaf = LitellmBackend(
-        local=local, local_name="fake", upstreams=[("up", params)], fallbacks={"fake": ["up"]}
-    )
+    deaf = LitellmBackend(served={"fake": local}, upstreams=[("up", params)], fallbacks={"fake": ["up"]})
     local.fail_next(error := Overloaded("full"))
     with pytest.raises(Overloaded) as raised:
         async for _ in deaf.miss(replace(generation(), request_id="r2"), call):
@@ -571,7 +566,7 @@ async def test_closing_a_stream_early_ends_the_upstreams_answer(dialect: str, en
     async with hostile_upstream() as upstream:
         base = f"{upstream.url}/drip_events" + ("/v1" if dialect.startswith("openai") else "")
         params = {"model": dialect, "api_base": base, "api_key": "sk-upstream"}
-        backend = LitellmBackend(local=None, local_name="fake", upstreams=[("up", params)], fallbacks={})
+        backend = LitellmBackend(served={}, upstreams=[("up", params)], fallbacks={})
         await backend.start()
         asked = {"messages": MESSAGES, "prompt": "Hi", "input": "Hi", "max_tokens": 5, "stream": True}
         async with aclosing(backend.stream(endpoint, {"model": "up", **asked})) as chunks:
@@ -617,8 +612,7 @@ sys.addaudithook(audit)
 
 async def main():
     backend = LitellmBackend(
-        local=FakeBackend(),
-        local_name="fake",
+        served={"fake": FakeBackend()},
         upstreams=[("up", {"model": "openai/gpt-4o-mini", "api_key": "sk-x"})],
         fallbacks={"fake": ["up"]},
     )

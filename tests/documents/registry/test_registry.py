@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from sqlalchemy.exc import TimeoutError
 
 from kvproxy.core import DocumentRef, Kept, KeptPage, stored_key
 from kvproxy.database.database import FILE_NAME, Database
@@ -20,7 +22,7 @@ from kvproxy.database.migrate import migrate
 from kvproxy.documents.library.document import Document, etag_of
 from kvproxy.documents.registry.open_registry import open_registry
 from kvproxy.documents.registry.registry import Registry
-from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, RecordedReads, RegistryEntry
+from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, RegistryEntry
 from kvproxy.errors import SetupError, StorageFull, Unavailable
 from tests.documents.registry.own_registry import OwnRegistry
 
@@ -111,6 +113,19 @@ def test_a_quarantine_lasts_until_it_is_lifted(registry: Registry) -> None:
     assert [entry.quarantined for entry in registry.load()] == [None]
 
 
+def test_a_database_with_no_connection_free_is_away(
+    registry: Registry, a_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> NoReturn:
+        raise TimeoutError("QueuePool limit reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(a_database.engine, "connect", full)
+        with pytest.raises(Unavailable, match="busy") as refused:
+            registry.states()
+    assert refused.value.retry_after_s
+
+
 def test_kept_framings_are_replaced_together(registry: Registry) -> None:
     registry.publish(document(), [framing("system", 1), framing("user", 2)])
     registry.replace_kept(document().ref, [framing("system", 3)])
@@ -153,35 +168,6 @@ def test_a_version_is_touched(registry: Registry) -> None:
         ("imported", 3_000_000_000),
         ("published", None),
     ]
-
-
-def test_an_alias_moves(registry: Registry) -> None:
-    registry.publish(document(), [])
-    registry.publish(document("other"), [])
-    registry.set_alias("handbook", "stable", 1)
-    registry.set_alias("handbook", "stable", 2)
-    registry.set_alias("handbook", "beta", 3)
-    registry.set_alias("other", "stable", 1)
-    registry.set_alias("other", "stable", None)
-    assert registry.aliases() == [
-        DocumentAlias("handbook", "beta", 3),
-        DocumentAlias("handbook", "stable", 2),
-    ]
-    registry.delete([document().ref])
-    assert len(registry.aliases()) == 2, "as long as the name is known"
-
-
-def test_manifests_and_reads_last_as_long_as_their_version(registry: Registry) -> None:
-    registry.publish(document(), [])
-    registry.put_manifest(document().ref, "a.b.c")
-    registry.put_manifest(document().ref, "d.e.f")
-    registry.note_reads({document().ref: RecordedReads(3, 100)})
-    registry.note_reads({document().ref: RecordedReads(4, 101), DocumentRef("gone", 1): RecordedReads(1, 1)})
-    registry.put_manifest(DocumentRef("gone", 1), "g")
-    assert registry.manifest(document().ref) == "d.e.f" and registry.manifest(DocumentRef("gone", 1)) is None
-    assert registry.reads() == {("handbook", 1): RecordedReads(4, 101)}
-    registry.delete([document().ref])
-    assert registry.manifest(document().ref) is None and registry.reads() == {}
 
 
 def test_a_full_disk_is_named(path: Path, own: OwnRegistry) -> None:
@@ -325,3 +311,23 @@ def test_a_newer_old_registry_is_refused(path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(SetupError, match="schema 99"):
         OwnRegistry(path)
+
+
+def test_only_what_has_expired_is_ended_and_deleted(registry: Registry) -> None:
+    first, second, third = (document(version=number) for number in (1, 2, 3))
+    for one in (first, second):
+        registry.publish(one, [framing(seed=one.version)], pinned=True)
+        registry.touch(one.ref, 100)
+    registry.touch(second.ref, 200)  # by another process
+    assert registry.end(first.ref, 150.0)
+    assert not registry.end(second.ref, 150.0) and not registry.end(third.ref, 150.0)
+    assert [(e.pinned, len(e.framings)) for e in registry.load()] == [(False, 0), (True, 1)]
+    assert registry.delete_expired([first.ref, second.ref, third.ref], 150.0) == [second.ref]
+    assert [entry.document.ref for entry in registry.load()] == [second.ref]
+
+
+def test_pages_that_are_computed_while_another_process_revokes_have_no_owner(registry: Registry) -> None:
+    registry.publish(document(), [framing()])
+    registry.revoke(document().ref, "wrong")
+    registry.replace_kept(document().ref, [framing()], "print")
+    assert registry.page_keys() == frozenset()

@@ -11,7 +11,7 @@ import pytest
 
 from kvproxy.core import format_nano
 from kvproxy.errors import Overloaded, PaymentRequired, QuotaExceeded
-from tests.charging.charged_proxy import TEXT, Charged, charged_proxy, charges
+from tests.charging.charged_proxy import TEXT, Charged, HalfwayBackend, charged_proxy, charges
 from tests.charging.prices import PLENTY, charged, price
 from tests.server.doubles import Http, ask, client_of, eventually
 
@@ -28,7 +28,7 @@ async def publish(http: Http) -> None:
     assert (await http.post("/kv/v1/documents", json={"id": "handbook", "text": TEXT})).status == 201
 
 
-def cost_of(setup: Charged) -> dict[str, Any]:
+def cost_of(setup: Charged[HalfwayBackend]) -> dict[str, Any]:
     """The extension that the answer of the newest booking has."""
     (*_, booking) = setup.bookings
     charge = booking.settled.charge

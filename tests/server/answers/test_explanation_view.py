@@ -17,9 +17,11 @@ from kvproxy.core import (
     MissCause,
     MissReason,
     Prompt,
+    Span,
     TextRequest,
 )
 from kvproxy.core.miss_remedies import REMEDIES
+from kvproxy.core.replica_choice import ReplicaChoice
 from kvproxy.explain.miss_explainer import AskedPrompt, FoundCause
 from kvproxy.explain.miss_report import DifferingToken, MissReport
 from kvproxy.explain.previous_requests import KeptRequest, packed
@@ -52,8 +54,44 @@ def test_a_hit_says_what_was_found_and_no_remedy() -> None:
     told = view(FoundCause(None), Hit(2, HANDBOOK))
     assert (told["outcome"], told["document"], told["cached_tokens"]) == ("hit", "handbook@3", 2)
     assert told["prompt_tokens"] == 3
-    for name in ("reason", "cause", "meaning", "do", "compared", "difference"):
+    for name in ("reason", "cause", "meaning", "do", "compared", "difference", "replica"):
         assert told[name] is None, name
+
+
+ROUNDED = ReplicaChoice("10.0.0.7:8000", "handbook@3", 896, 128)
+EVICTED = ReplicaChoice(
+    "10.0.0.7:8000", "handbook@3", 0, 128, MissCause.EVICTED, "evicted at 2026-11-30T12:00:04Z"
+)
+LONG = Prompt(tuple(range(1010)), (Span(HANDBOOK, 3, 1003),))
+
+
+def fleet_view(decision: Decision, *, names: bool = False) -> dict[str, Any]:
+    asked = AskedPrompt(TextRequest("small", "x"), LONG, ANONYMOUS, decision)
+    # What the explainer finds beside a hit is another request of the tenant; the fleet's reason comes first.
+    report = MissReport(asked, FoundCause(decision.cause or MissCause.TOO_SHORT), None, "message")
+    told = explanation_view(report, texts, names=names)
+    assert TYPE.validate_python(told, strict=True) == told
+    return dict(told)
+
+
+def test_a_fleets_hit_says_what_fills_no_block() -> None:
+    told = fleet_view(Hit(896, HANDBOOK, MissCause.ROUNDED_TO_BLOCK, ROUNDED), names=True)
+    assert (told["outcome"], told["cause"]) == ("hit", "rounded-to-block")
+    assert told["do"] == REMEDIES[MissCause.ROUNDED_TO_BLOCK].do
+    assert told["replica"] == {
+        "name": "10.0.0.7:8000",
+        "expected_tokens": 896,
+        "block_tokens": 128,
+        "rounded_tokens": 107,
+        "detail": "",
+    }
+
+
+def test_a_fleets_miss_says_when_it_was_evicted_and_names_no_replica_to_everybody() -> None:
+    told = fleet_view(Miss(MissReason.NOT_RESIDENT, HANDBOOK, MissCause.EVICTED, EVICTED))
+    assert (told["reason"], told["cause"]) == ("not-resident", "evicted")
+    assert (told["replica"]["name"], told["replica"]["detail"]) == (None, "evicted at 2026-11-30T12:00:04Z")
+    assert "10.0.0.7" not in str(told)
 
 
 @pytest.mark.parametrize("cause", MissCause)

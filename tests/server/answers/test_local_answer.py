@@ -11,6 +11,7 @@ from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.core import Caller, ChatRequest, Message, TextPart
 from kvproxy.events import Event, Finished, ReasoningDelta, Started, TextDelta, Usage
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from kvproxy.server.answers.local_answer import events_of
 from kvproxy.telemetry.request_timer import Timings
 from tests.server.doubles import CharComposer
@@ -36,7 +37,7 @@ async def test_each_choice_is_parsed_as_its_own_model_needs() -> None:
     composer = CharComposer()
     composer.reasoning = "may"
     pipeline = Pipeline(
-        composer=composer, local=backend, misses=UpstreamFirst(backend), default_max_tokens=64
+        models=[ServedModel.of(backend, composer)], misses=UpstreamFirst(backend), default_max_tokens=64
     )
     backend.say_next("<think>\nhm\n</think>\n\nyes")
     asked = ChatRequest("fake", (Message("user", (TextPart("Is it?"),)),), n=2)

@@ -18,6 +18,7 @@ from kvproxy.database.database import Database
 from kvproxy.ledger.ledger_check import check
 from kvproxy.ledger.ledger_reading import RowQuery
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from tests.charging.charged_proxy import SellingComposer
 from tests.charging.market_setup import MarketSetup, market_setup
 from tests.charging.prices import PLENTY
@@ -36,8 +37,7 @@ async def selling(database: Database, folder: Path) -> AsyncIterator[tuple[Http,
     desks = MarketDesks(quotes=setup.quotes, receipt_of=setup.receipts.of)
     charging = MarketCharging(setup.ledger, setup.tariffs, setup.terms, desks)
     pipeline = Pipeline(
-        composer=composer,
-        local=proxy.backend,
+        models=[ServedModel.of(proxy.backend, composer)],
         misses=proxy.misses,
         default_max_tokens=64,
         charging=charging,

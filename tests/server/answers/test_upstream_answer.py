@@ -16,6 +16,7 @@ from kvproxy.backends.fake.fake_backend import FakeMisses
 from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.errors import SetupError
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from tests.backends.hostile_upstream import hostile_upstream
 from tests.backends.mock_endpoints import MockEndpoints, mock_endpoints
 from tests.server.doubles import Http, Proxy, client_of, eventually, make_proxy
@@ -50,7 +51,7 @@ async def served(upstream: MockEndpoints, **options: Any) -> AsyncIterator[tuple
             ),
         }
         pipeline = Pipeline(
-            composer=proxy.composer, local=proxy.backend, misses=misses, default_max_tokens=64
+            models=[ServedModel.of(proxy.backend, proxy.composer)], misses=misses, default_max_tokens=64
         )
         proxy.components = replace(proxy.components, pipeline=pipeline)
         async with client_of(proxy) as http:

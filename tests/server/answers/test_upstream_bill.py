@@ -14,8 +14,9 @@ from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.core import format_nano
 from kvproxy.errors import UpstreamError
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from tests.backends.mock_endpoints import MockEndpoints, mock_endpoints
-from tests.charging.charged_proxy import Charged, charged_proxy, charges
+from tests.charging.charged_proxy import Charged, HalfwayBackend, charged_proxy, charges
 from tests.charging.prices import price
 from tests.server.answers.test_upstream_answer import WithRaw
 from tests.server.doubles import Http, client_of, eventually
@@ -109,7 +110,7 @@ async def test_the_hold_is_bounded_by_the_body_and_its_bounds() -> None:
 
 
 @asynccontextmanager
-async def raw(upstream: MockEndpoints, **options: Any) -> AsyncIterator[tuple[Http, Charged]]:
+async def raw(upstream: MockEndpoints, **options: Any) -> AsyncIterator[tuple[Http, Charged[HalfwayBackend]]]:
     setup = charged_proxy(**options)
     proxy = setup.proxy
     async with raw_client() as client:
@@ -120,7 +121,7 @@ async def raw(upstream: MockEndpoints, **options: Any) -> AsyncIterator[tuple[Ht
             "claude": RawUpstream(client, name="claude", model="anthropic/up-1", **at),
         }
         pipeline = Pipeline(
-            composer=proxy.composer, local=proxy.backend, misses=misses, charging=setup.charging
+            models=[ServedModel.of(proxy.backend, proxy.composer)], misses=misses, charging=setup.charging
         )
         proxy.components = replace(proxy.components, pipeline=pipeline)
         async with client_of(proxy) as http:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kvproxy.server.middleware.watching import client_of
+from kvproxy.telemetry.usage.usage_book import UsageBook
 from tests.server.doubles import Http, ask, eventually, make_proxy
 from tests.server.doubles import client_of as proxy_client
 
@@ -101,3 +102,17 @@ async def test_a_wrong_count_is_refused(last: str) -> None:
 )
 def test_a_client_is_the_first_product_it_names(agent: str, client: str) -> None:
     assert client_of(agent) == client
+
+
+async def test_a_fault_in_the_figures_takes_no_answer_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault in counting")
+
+    monkeypatch.setattr(UsageBook, "note", fail)
+    async with proxy_client(make_proxy()) as http:
+        answer = await http.post(CHAT, json=ask())
+        assert answer.status == 200 and (await answer.json())["choices"]
+        assert len(await listed(http)) == 1
+    assert "missing from the figures" in caplog.text

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from kvproxy.backends.fake.expecting_backend import ExpectingBackend
+from kvproxy.backends.fake.fake_backend import FakeMisses
 from kvproxy.catalog.signed_quotes import QUOTE_TYP
 from kvproxy.core import Caller, DocumentRef
+from kvproxy.documents.library.document_info import Verification
+from kvproxy.exactness.verify import Verifier
+from kvproxy.pipeline import Pipeline
 from kvproxy.receipts.canonical_jws import verify_claims
 from kvproxy.receipts.signed_note import verifier_key
+from kvproxy.served_model import ServedModel
 from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operations import OPERATIONS
 from kvproxy.tariffs import DocumentTerms
@@ -179,6 +186,31 @@ async def test_a_verification_is_shown_in_the_catalog(made: MarketProxy) -> None
     async with client_of(made.proxy) as http:
         verified = await http.post("/kv/v1/documents/handbook/verify", headers=as_tenant("acme"))
         assert verified.status == 200
+        page = await (await http.get("/kv/v1/catalog", headers=as_tenant("alice"))).json()
+    assert page["data"][0]["verified"]["exact"] is True
+
+
+class NothingCached(Verifier):
+    """A fleet's verifier, of whose document no replica has a block."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def verify(self, ref: DocumentRef, *_: Any) -> list[Verification]:
+        return [Verification(f"{ref.id}@1", "system", exact=False, note="no block of this prompt is cached")]
+
+
+async def test_what_a_fleet_could_not_compare_leaves_the_catalog_as_it_was(made: MarketProxy) -> None:
+    await made.proxy.publisher.publish("handbook", TEXT, "public", Caller("acme", "t"))
+    made.offers.documents = [offered("handbook")]
+    proxy, fleet = made.proxy, ExpectingBackend(model="far")
+    models = [proxy.components.pipeline.models.primary, ServedModel("far", fleet, proxy.composer)]
+    pipeline = Pipeline(models=models, misses=FakeMisses(proxy.backend, others={"far": fleet}))
+    proxy.components = replace(proxy.components, pipeline=pipeline, verifiers={"far": NothingCached()})
+    async with client_of(proxy) as http:
+        for path in ("verify", "verify?model=far"):
+            verified = await http.post(f"/kv/v1/documents/handbook/{path}", headers=as_tenant("acme"))
+            assert verified.status == 200
         page = await (await http.get("/kv/v1/catalog", headers=as_tenant("alice"))).json()
     assert page["data"][0]["verified"]["exact"] is True
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kvproxy.server.market import Market
 from tests.server.doubles import client_of, make_proxy
 
 
@@ -24,3 +28,25 @@ async def test_the_lifespan_is_entered_and_left() -> None:
     async with client_of(proxy):
         assert proxy.events == ["start"]
     assert proxy.events == ["start", "stop"]
+
+
+@dataclass
+class Away:
+    """The one property of a ledger that health follows from."""
+
+    away: bool
+
+
+async def test_a_database_that_is_away_makes_it_degraded_and_not_unready() -> None:
+    proxy, ledger = make_proxy(), Away(True)
+    market: Any = Market(ledger=ledger)  # type: ignore[arg-type]  # a ledger's one property
+    proxy.components = replace(proxy.components, market=market)
+    async with client_of(proxy) as http:
+        for away in (True, False):
+            ledger.away = away
+            response = await http.get("/health/ready")
+            assert response.status == 200
+            assert await response.json() == {
+                "status": "ready",
+                **({"degraded": ["database"]} if away else {}),
+            }

@@ -17,6 +17,7 @@ from kvproxy.database.database import Database
 from kvproxy.database.metadata import METADATA
 from kvproxy.documents.library.library import Library
 from kvproxy.pipeline import Pipeline
+from kvproxy.served_model import ServedModel
 from kvproxy.server.market import Market
 from kvproxy.tariffs import DocumentTerms, ModelPrices, Tariff
 from kvproxy.tariffs.recorded_tariffs import Tariffs
@@ -83,7 +84,9 @@ async def stall(parts: Parts) -> AsyncIterator[Stall]:
         publisher=shop.publisher,
         market=Market(terms=parts.book, tariffs=parts.tariffs),
         pipeline=Pipeline(
-            composer=shop.composer, local=shop.backend, misses=FakeMisses(shop.backend), default_max_tokens=4
+            models=[ServedModel.of(shop.backend, shop.composer)],
+            misses=FakeMisses(shop.backend),
+            default_max_tokens=4,
         ),
     )
     async with client_of(replace(proxy, components=components)) as http:

@@ -14,7 +14,7 @@ from tests.server.doubles import client_of, make_proxy
 from tests.terminal.test_explanation_text import TOLD
 
 TYPE: TypeAdapter[Any] = TypeAdapter(KvExplanation)
-WHOLE: dict[str, Any] = {"object": "kv_explanation", **TOLD}
+WHOLE: dict[str, Any] = {"object": "kv_explanation", "replica": None, **TOLD}
 
 
 async def test_a_proxys_answer_is_of_the_type_and_has_no_field_beside_it() -> None:

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kvproxy.errors import AuthenticationFailed
+from tests.server.dashboard.opened_market import opened_market
+from tests.server.markets import ACME, BOSS
+
+
+async def test_an_admin_makes_a_key_that_is_shown_once_and_revokes_it(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        form = await market.browser.log_in(BOSS[1], "/ui/keys")
+        fields = {"tenant": "alice", "scope_read": "1", "label": "her notebook", "days": "7"}
+        made = await market.browser.post("/ui/keys", {**fields, "csrf": form.token})
+        found = re.search(r'id="new-key"[^>]* value="([^"]+)"', made.text)
+        assert made.status == 200 and found is not None
+        assert made.answer.headers["Cache-Control"] == "no-store"
+        keyring = market.proxy.components.keyring
+        caller = keyring.caller({"Authorization": f"Bearer {found[1]}"})
+        assert (caller.name, caller.permissions) == ("alice", frozenset({"read"}))
+        listed = await market.browser.get("/ui/keys")
+        assert "her notebook" in listed.words and found[1] not in listed.text
+        (stored,) = market.made.accounts.keys("alice")
+        gone = await market.browser.post(f"/ui/keys/{stored.id}/revoke", {"csrf": form.token})
+        assert f"The key {stored.hint} of alice is revoked." in gone.words and "revoked" in gone.words
+        with pytest.raises(AuthenticationFailed):
+            keyring.caller({"Authorization": f"Bearer {found[1]}"})
+
+
+async def test_a_form_that_cannot_be_carried_out_comes_back_with_the_reason(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        form = await market.browser.log_in(BOSS[1], "/ui/keys")
+        fields = {"tenant": "nobody", "scope_read": "1", "label": "kept text"}
+        page = await market.browser.post("/ui/keys", {**fields, "csrf": form.token})
+        assert page.status == 404 and "nobody" in page.words and 'value="kept text"' in page.text
+        days = await market.browser.post("/ui/keys", {**fields, "days": "soon", "csrf": form.token})
+        assert days.status == 400 and "expires_in_s" in days.words
+        none = await market.browser.post("/ui/keys", {"tenant": "alice", "csrf": form.token})
+        assert none.status == 400 and "scopes" in none.words
+        assert market.made.accounts.keys("alice") == []
+
+
+async def test_tenants_are_made_and_closed_and_opened(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        form = await market.browser.log_in(BOSS[1], "/ui/keys")
+        made = await market.browser.post("/ui/tenants", {"id": "carol", "credit": "2.5", "csrf": form.token})
+        assert "The tenant carol is made" in made.words
+        assert market.made.accounts.tenant("carol").credit_nano == 2_500_000_000
+        await market.browser.post("/ui/tenants/carol/close", {"closed": "true", "csrf": form.token})
+        assert market.made.accounts.tenant("carol").closed_ms is not None
+        await market.browser.post("/ui/tenants/carol/close", {"closed": "false", "csrf": form.token})
+        assert market.made.accounts.tenant("carol").closed_ms is None
+        wrong = await market.browser.post("/ui/tenants", {"id": "no name", "csrf": form.token})
+        assert wrong.status == 400 and "no name" in wrong.text
+
+
+async def test_a_publisher_grants_its_documents_and_sees_no_keys(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        form = await market.browser.log_in(ACME[1], "/ui/keys")
+        assert "API keys" not in form.words and "boss" not in form.words and "alice" not in form.words
+        fields = {
+            "document": "acme-rules@3",
+            "reader": "tenant",
+            "id": "alice",
+            "max_reads": "9",
+            "days": "30",
+        }
+        page = await market.browser.post("/ui/grants", {**fields, "csrf": form.token})
+        assert "acme-rules is granted to alice." in page.words and "tenant alice" in page.words
+        (grant,) = market.made.grants.list("acme")
+        assert (grant.version, grant.max_reads) == (3, 9) and grant.expires_ms is not None
+        wrong = await market.browser.post("/ui/grants", {**fields, "reader": "everybody", "csrf": form.token})
+        assert wrong.status == 400 and "leave it out" in wrong.words
+        await market.browser.log_in(BOSS[1])
+        other = await market.browser.get("/ui/keys")
+        assert "acme-rules" not in other.words, "the readers of acme's documents are acme's to know"
+        taken = await market.browser.post(f"/ui/grants/{grant.id}/revoke", {"csrf": other.token})
+        assert taken.status == 404 and market.made.grants.get(grant.id).revoked_ms is None
+        mine = await market.browser.log_in(ACME[1], "/ui/keys")
+        await market.browser.post(f"/ui/grants/{grant.id}/revoke", {"csrf": mine.token})
+        assert market.made.grants.get(grant.id).revoked_ms is not None

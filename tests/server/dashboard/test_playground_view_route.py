@@ -1,0 +1,89 @@
+"""The playground, without a script and as its script asks: two requests of the caller, each with its own bill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from tests.server.dashboard.browsing import Browser
+from tests.server.dashboard.test_documents_view_route import events, publish
+from tests.server.doubles import Proxy, eventually
+
+ASKED = {"document": "rules@1", "question": "What does rule 7 say?", "tokens": "8"}
+
+
+async def test_the_first_visitor_publishes_the_example(shop_browser: Browser) -> None:
+    first = await shop_browser.log_in("key-of-alice")
+    assert first.path == "/ui/playground" and "Publish the example" in first.words
+    done = await shop_browser.post("/ui/playground/example", {"csrf": first.token})
+    assert done.path == "/ui/playground" and "Published apache-2.0@1" in done.words
+    assert "What does this license say about patents?" in done.text, "a question that makes sense of it"
+    await shop_browser.log_in("key-of-reader")
+    assert "apache-2.0@1" in (await shop_browser.get("/ui/playground")).text
+
+
+async def test_a_reader_of_nothing_is_told_so_and_offered_no_button(shop_browser: Browser) -> None:
+    await shop_browser.log_in("key-of-reader")
+    seen = await shop_browser.get("/ui/playground")
+    assert "there is nothing that it may read yet" in seen.words and "Publish the example" not in seen.words
+
+
+async def test_without_a_script_one_form_shows_both_answers(
+    shop_browser: Browser, document_proxy: Proxy
+) -> None:
+    browser, proxy = shop_browser, document_proxy
+    await browser.log_in("key-of-alice")
+    await publish(browser, "rules")
+    form = await browser.get("/ui/playground")
+    shown = await browser.post("/ui/playground", {"csrf": form.token, **ASKED})
+    assert shown.status == 200 and "The answers are equal" in shown.words
+    assert "sooner to the first token" in shown.words
+    cold, warm = proxy.backend.generations[-2:]
+    assert cold.fresh and not warm.fresh, "cold first, then warm"
+    assert cold.prompt == warm.prompt and cold.sampling == warm.sampling
+    assert cold.sampling.temperature == 0, "greedy, or the answers could not be compared"
+    overview = await proxy.components.usage.overview("alice")
+    assert (overview.today.hits, overview.today.misses) == (1, 1), "both count for the caller"
+
+
+async def test_each_side_streams_its_tokens_and_its_figures(shop_browser: Browser) -> None:
+    await shop_browser.log_in("key-of-alice")
+    token = (await publish(shop_browser, "rules")).token
+    told: dict[str, list[tuple[str, Any]]] = {}
+    for side in ("cold", "warm"):
+        fields = {**ASKED, "side": side}
+        told[side] = await events(shop_browser, "/ui/playground/answer", token, fields)
+        names = [name for name, _ in told[side]]
+        assert names[0] == "started" and names[-1] == "done" and set(names[1:-1]) == {"piece"}
+    cold, warm = told["cold"][0][1], told["warm"][0][1]
+    assert (cold["hit"], cold["reason"], cold["cached_tokens"]) == (False, "asked-cold", 0)
+    assert warm["hit"] and 0 < warm["cached_tokens"] < warm["prompt_tokens"]
+    assert cold["ttft_s"] > 0 and told["warm"][-1][1]["cached_tokens"] == warm["cached_tokens"]
+    said = [[piece["text"] for name, piece in told[side] if name == "piece"] for side in ("cold", "warm")]
+    assert said[0] == said[1] and "".join(said[0])
+
+
+async def test_a_wrong_request_is_refused_as_the_api_refuses_it(shop_browser: Browser) -> None:
+    await shop_browser.log_in("key-of-alice")
+    token = (await publish(shop_browser, "rules")).token
+    headers = {"Accept": "text/event-stream", "X-CSRF-Token": token}
+    for fields, status in (
+        ({**ASKED, "side": "tepid"}, 400),
+        ({**ASKED, "side": "warm", "document": "no-such@1"}, 404),
+        ({**ASKED, "side": "warm", "model": "no-such-model"}, 404),
+    ):
+        async with shop_browser.http.post("/ui/playground/answer", data=fields, headers=headers) as answer:
+            assert answer.status == status and json.loads(await answer.text())["error"]["message"]
+
+
+async def test_who_leaves_ends_the_generation(shop_browser: Browser, document_proxy: Proxy) -> None:
+    browser, proxy = shop_browser, document_proxy
+    await browser.log_in("key-of-alice")
+    token = (await publish(browser, "rules")).token
+    proxy.backend.gate = asyncio.Event()
+    asking = asyncio.create_task(events(browser, "/ui/playground/answer", token, {**ASKED, "side": "cold"}))
+    await eventually(lambda: bool(proxy.backend.running))
+    asking.cancel()
+    await eventually(lambda: not proxy.backend.running)
+    proxy.backend.gate.set()

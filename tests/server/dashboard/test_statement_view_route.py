@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from aiohttp import FormData
+
+from kvproxy.receipts.canonical_jws import unverified_claims
+from kvproxy.receipts.statement_check import check_statements
+from tests.server.dashboard.browsing import ACCEPT
+from tests.server.dashboard.opened_market import OpenedMarket, opened_market
+from tests.server.markets import ACME, bearer
+
+PERIOD = "from=2026-09-01&to=2027-10-01"
+
+
+async def test_the_statement_is_the_apis_and_is_checked_line_by_line(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        await market.browser.log_in(ACME[1])
+        path = f"/ui/publishers/statement.json?{PERIOD}"
+        async with market.browser.http.get(path) as answer:
+            assert answer.headers["Content-Disposition"].startswith("attachment")
+            mine = await answer.json()
+        asked = f"/kv/v1/statements?{PERIOD}&receipts=true"
+        async with market.browser.http.get(asked, headers=bearer(ACME[1])) as answer:
+            apis = await answer.json()
+        assert mine.keys() == apis.keys() and mine["receipts"] == apis["receipts"]
+        claims = [unverified_claims(told["jws"]) for told in (mine, apis)]
+        assert {**claims[0], "iat": 0} == {**claims[1], "iat": 0} and mine["reads"] == 3
+        components = market.proxy.components
+        assert components.market is not None and components.market.host_keys is not None
+        assert (
+            check_statements([mine["jws"]], mine["receipts"], components.market.host_keys.jwks()).faults == ()
+        )
+        checked = await market.browser.get(f"/ui/publishers/statement?{PERIOD}")
+        assert "All of it holds." in checked.words and "3 of 3 receipts" in checked.words
+        assert claims[0]["root"] in checked.words
+
+
+async def upload(market: OpenedMarket, token: str, text: str) -> tuple[int, str]:
+    form = FormData()
+    form.add_field("csrf", token)
+    form.add_field("statement", text.encode(), filename="statement.json", content_type="application/json")
+    async with market.browser.http.post("/ui/publishers/check", data=form, headers=ACCEPT) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_a_file_is_checked_and_what_is_wrong_with_it_named(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        page = await market.browser.log_in(ACME[1], "/ui/publishers")
+        async with market.browser.http.get(f"/ui/publishers/statement.json?{PERIOD}") as answer:
+            told = await answer.json()
+        status, text = await upload(market, page.token, json.dumps(told))
+        assert status == 200 and "All of it holds." in text
+        fewer = {**told, "receipts": told["receipts"][:2]}
+        status, text = await upload(market, page.token, json.dumps(fewer))
+        assert status == 200 and "It does not hold." in text and "was added" in text
+        status, text = await upload(market, page.token, told["jws"])
+        assert status == 200 and "All of it holds." in text and "not compared here" in text
+        for wrong in ("{}", "\x00", "a.b.c"):
+            status, text = await upload(market, page.token, wrong)
+            assert (status, "holds no statement" in text) == (400, True) or "It does not hold." in text
+        none = await market.browser.post("/ui/publishers/check", {"csrf": page.token})
+        assert none.status == 400 and "Choose the file" in none.words

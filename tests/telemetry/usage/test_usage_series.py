@@ -1,0 +1,49 @@
+"""The series of minutes: fixed steps, a ring that forgets, and nothing that comes too late."""
+
+from __future__ import annotations
+
+from kvproxy.telemetry.usage.usage_series import STEP_S, STEPS, UsageSeries
+from tests.telemetry.usage.ended import NOON, hit, miss
+
+
+def test_points_have_fixed_steps_oldest_first() -> None:
+    series = UsageSeries()
+    series.count(hit(at=NOON - STEP_S))
+    series.count(hit(at=NOON))
+    series.count(miss(at=NOON + 59.9))
+    points = series.points(NOON + 59.9)
+    assert len(points) == STEPS
+    assert [point.at for point in points] == [int(NOON) - STEP_S * back for back in range(STEPS - 1, -1, -1)]
+    before, last = points[-2:]
+    assert (before.requests, last.requests, points[0].requests) == (1, 2, 0)
+    assert (last.prompt_tokens, last.cached_tokens, last.misses) == (2_000, 900, {"timestamp": 1})
+    assert last.hit_ttft.count == last.miss_ttft.count == 1
+
+
+def test_a_minute_takes_the_place_of_the_one_before_it_in_the_ring() -> None:
+    series = UsageSeries()
+    series.count(hit(at=NOON))
+    later = NOON + STEP_S * STEPS
+    assert sum(point.requests for point in series.points(later)) == 0, "it is two hours old"
+    assert series.ttft(later)[0].count == 0
+    series.count(hit(at=later))
+    assert [point.requests for point in series.points(later)][-1] == 1
+    series.count(hit(at=NOON))
+    assert sum(point.requests for point in series.points(later)) == 1, "older than the ring"
+
+
+def test_the_quantiles_are_of_all_points() -> None:
+    series = UsageSeries()
+    for minute in range(5):
+        series.count(hit(at=NOON + minute * STEP_S))
+        series.count(miss(at=NOON + minute * STEP_S, cause=None))
+    hits, misses = series.ttft(NOON + 5 * STEP_S)
+    assert (hits.count, misses.count) == (5, 5) and (hits.p50 or 1) < (misses.p50 or 0)
+    assert series.points(NOON)[-1].misses == {"unknown": 1}
+
+
+def test_a_request_without_a_served_model_is_a_request_alone() -> None:
+    series = UsageSeries()
+    series.count(hit(hit=None, ttft_s=None))
+    point = series.points(NOON)[-1]
+    assert (point.requests, point.prompt_tokens, point.hit_ttft.count, point.misses) == (1, 0, 0, {})
