@@ -118,8 +118,11 @@ def serve(
         model__dtype=dtype,
         engine__audit=None if fleet else audit,
     )
-    from kvproxy.serve import run_server
-    from kvproxy.terminal.progress import Progress
+    from kvproxy.runtime.garbage_collection import uncollected_imports
+
+    with uncollected_imports():
+        from kvproxy.serve import run_server
+        from kvproxy.terminal.progress import Progress
 
     def announce(bound_host: str, bound_port: int) -> None:
         url = _base_url(bound_host, bound_port)
