@@ -56,10 +56,28 @@ model = ChatKVProxy(
 answer = model.invoke("{asked}")
 print(answer.content)
 print(answer.usage_metadata["input_token_details"]["cache_read"], "tokens were kept")"""
+    # The store's own document is the reference alone: a reader by a grant has no text to put into it.
+    retriever = f"""{imports}from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.messages import HumanMessage
+from langchain_core.vectorstores import InMemoryVectorStore
+from langchain_kvproxy import ChatKVProxy, KVProxyRetriever, place_documents
+
+proxy = {{"base_url": "{root}/v1", "api_key": {key}}}
+store = InMemoryVectorStore(DeterministicFakeEmbedding(size=16))  # in place of your own store and embeddings
+store.add_documents([Document("", metadata={{"kvproxy_document": "{document}"}})])
+retriever = KVProxyRetriever(retriever=store.as_retriever(), register="never", **proxy)
+
+question = "{asked}"
+prompt = place_documents([HumanMessage(question)], retriever.invoke(question))
+answer = ChatKVProxy(model="{model}", **proxy).invoke(prompt)
+print(answer.content)
+print(answer.usage_metadata["input_token_details"]["cache_read"], "tokens were kept")"""
     return (
         PasteLines("paste-curl", "curl", curl),
         PasteLines("paste-openai", "openai for Python", openai),
-        PasteLines("paste-langchain", "LangChain", langchain),
+        PasteLines("paste-langchain", "LangChain: chat model", langchain),
+        PasteLines("paste-retriever", "LangChain: retriever", retriever),
     )
 
 
