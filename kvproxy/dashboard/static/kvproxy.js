@@ -5,6 +5,8 @@
   const LIVE_URL = "/ui/events?live=";
   const ANNOUNCE_MS = 60000;  // A screen reader hears of live figures once a minute at most.
 
+  const RETRY_MS = 5000;
+
   const root = document.documentElement;
   const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
@@ -32,13 +34,23 @@
     if (question && !window.confirm(question)) event.preventDefault();
   }, true);
 
-  // <button data-copy="#id"> copies the text of an element.
+  // <button data-copy="#id"> copies the text of an element. Browsers have a clipboard for https and loopback alone:
+  // elsewhere the text is selected, and copied as by the keyboard.
+  async function copy(element) {
+    try {
+      await navigator.clipboard.writeText(element.textContent);
+      return "Copied";
+    } catch {
+      document.getSelection().selectAllChildren(element);
+      return document.execCommand("copy") ? "Copied" : "Selected";
+    }
+  }
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-copy]");
     if (!button) return;
-    const said = button.textContent;
-    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
-    button.textContent = "Copied";
+    const said = button.dataset.said ??= button.textContent;
+    button.textContent = await copy(document.querySelector(button.dataset.copy));
     setTimeout(() => { button.textContent = said; }, 1500);
   });
 
@@ -186,12 +198,13 @@
   const state = document.getElementById("live-state");
   const announcer = document.getElementById("announcer");
   const waiting = new Map();
-  let stream = null, said = 0;
+  let stream = null, said = 0, retry = 0;
 
   function tell(text) {
     if (!state || state.textContent === text) return;
     state.hidden = false;
     state.textContent = text;
+    state.classList.toggle("fault", text !== "Live");
   }
 
   // Nothing moves under a keyboard's focus or a selection: it is put in place when the reader has left.
@@ -230,10 +243,16 @@
     }, 0));
   }
 
-  function follow() {
+  function liveUrl() {
     const names = [...new Set([...document.querySelectorAll("[data-live]")].map((e) => e.dataset.live))];
-    if (!names.length || stream || document.hidden) return;
-    stream = new EventSource(LIVE_URL + names.map(encodeURIComponent).join(","));
+    return names.length ? LIVE_URL + names.map(encodeURIComponent).join(",") : null;
+  }
+
+  function follow() {
+    const url = liveUrl();
+    if (!url || stream || document.hidden) return;
+    clearTimeout(retry);
+    stream = new EventSource(url);
     stream.addEventListener("open", () => tell("Live"));
     stream.addEventListener("fragment", (event) => {
       const { name, html } = JSON.parse(event.data);
@@ -241,17 +260,33 @@
     });
     stream.addEventListener("ended", () => {
       leave();
-      tell("Your session has ended: log in again.");
+      tell("Not live: your session has ended. Reload to log in again.");
     });
     stream.addEventListener("error", () => {
       if (stream?.readyState === EventSource.CLOSED) {
         leave();
-        tell("Not live: reload to try again.");
-      } else tell("Reconnecting…");
+        refused();
+      } else tell("Not live: the proxy does not answer. Trying again…");
     });
   }
 
+  // An EventSource gives up at any status but 200 and does not tell which: the same is asked once more, for its status.
+  async function refused() {
+    const stop = new AbortController();
+    let status = 0;
+    try {
+      status = (await fetch(liveUrl(), { signal: stop.signal, headers: { Accept: "text/event-stream" } })).status;
+    } catch { /* the proxy is away: asked again below */ }
+    stop.abort();
+    if (status === 401 || status === 403) tell("Not live: your session has ended. Reload to log in again.");
+    else {
+      tell(status === 429 ? "Not live: too many views are open. Trying again…" : "Not live: the proxy is not ready. Trying again…");
+      retry = setTimeout(follow, RETRY_MS * (1 + Math.random()));  // not all open views at the same moment
+    }
+  }
+
   function leave() {
+    clearTimeout(retry);
     stream?.close();
     stream = null;
   }
