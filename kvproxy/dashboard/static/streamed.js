@@ -59,7 +59,7 @@
         if (name === "result") result = data;
         if (name === "error") failed = message(data, 500);
       });
-      request.open("POST", form.action);
+      request.open("POST", form.getAttribute("action"));  // form.action is the field of this name, where there is one
       request.setRequestHeader("X-CSRF-Token", token);
       request.setRequestHeader("Accept", "text/event-stream");
       request.upload.addEventListener("progress", (event) => show("sent", event.loaded, event.total));
@@ -140,9 +140,10 @@
       if (result.said) sessionStorage.setItem("kvproxy-said", JSON.stringify(result));  // kvproxy.js shows it
       if (result.path) window.location.assign(result.path);
     } catch (error) {
-      box.hidden = error.name !== "AbortError";
-      text.textContent = "Stopped. Nothing was done.";
-      if (box.hidden) window.kvproxy?.problem(error.message);
+      const stopped = error.name === "AbortError";
+      box.hidden = !stopped;
+      text.textContent = stopped ? "Stopped. Nothing was done." : "";
+      if (!stopped) window.kvproxy?.problem(error.message);
     } finally {
       stop.remove();
       for (const button of buttons) button.disabled = false;
