@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.staged_proxy import rules
@@ -21,6 +21,10 @@ new MutationObserver(() => {
 """
 
 
+def form_of(page: Page) -> Locator:
+    return page.get_by_role("region", name="Publish a document")
+
+
 async def noted_progress(page: Page) -> list[tuple[int, int, str]]:
     """Return a list that gets each state of the form's progress bar: value, maximum and words."""
     told: list[tuple[int, int, str]] = []
@@ -33,7 +37,7 @@ async def test_a_file_is_uploaded_and_its_progress_seen(visit: Visit) -> None:
     page = (await visit("dana", "/ui/documents")).page
     told = await noted_progress(page)
     text = rules("The rules of the library", 40).encode()
-    await page.get_by_label("Id", exact=False).first.fill("dana/library")
+    await form_of(page).get_by_label("Id").fill("dana/library")
     await page.get_by_label("Who may read it").select_option(label="my tenant alone (private)")
     await page.get_by_label("A text file, UTF-8").set_input_files(
         {"name": "library.txt", "mimeType": "text/plain", "buffer": text}
@@ -51,7 +55,7 @@ async def test_a_file_is_uploaded_and_its_progress_seen(visit: Visit) -> None:
 
 async def test_a_text_is_pasted_and_listed(visit: Visit) -> None:
     page = (await visit("dana", "/ui/documents")).page
-    await page.get_by_label("Id", exact=False).first.fill("dana/notes")
+    await form_of(page).get_by_label("Id").fill("dana/notes")
     await page.get_by_label("Or paste the text").fill(rules("Notes of dana", 12))
     await page.get_by_label("Keep it in memory (pin)").check()
     await page.get_by_label("Who may read it").select_option(label="my tenant alone (private)")
@@ -67,11 +71,11 @@ async def test_a_text_is_pasted_and_listed(visit: Visit) -> None:
 
 async def test_what_is_wrong_with_it_is_said_where_the_form_is(visit: Visit) -> None:
     page = (await visit("dana", "/ui/documents", refused=[(400, "/ui/documents")])).page
-    await page.get_by_label("Id", exact=False).first.fill("dana/image")
+    await form_of(page).get_by_label("Id").fill("dana/image")
     await page.get_by_label("A text file, UTF-8").set_input_files(
         {"name": "image.txt", "mimeType": "text/plain", "buffer": b"\x89PNG\xff\xfe"}
     )
     await page.get_by_role("button", name="Publish", exact=True).click()
     await expect(page.get_by_role("alert")).to_contain_text("not a text in UTF-8")
-    await expect(page.get_by_label("Id", exact=False).first).to_have_value("dana/image")
+    await expect(form_of(page).get_by_label("Id")).to_have_value("dana/image")
     await expect(page.get_by_role("button", name="Publish", exact=True)).to_be_enabled()

@@ -28,6 +28,15 @@
     document.getElementById("problems")?.replaceChildren(box);
   }
 
+  // The result of an action whose progress was shown, on the view that it has led to.
+  const done = JSON.parse(sessionStorage.getItem("kvproxy-said"));
+  if (done) {
+    sessionStorage.removeItem("kvproxy-said");
+    const told = Object.assign(document.createElement("p"), { className: done.alarm ? "problem" : "notice", textContent: done.said });
+    told.setAttribute("role", done.alarm ? "alert" : "status");
+    document.getElementById("problems")?.before(told);
+  }
+
   // <form data-confirm="Revoke handbook@3?"> asks first.
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset?.confirm;
