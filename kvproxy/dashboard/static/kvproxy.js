@@ -107,9 +107,11 @@
     return found;
   }
 
+  // The drawn chart has a table too, its legend: the figures are those of the one below it.
   function tableOf(figure) {
-    const heads = [...figure.querySelectorAll("thead th")].slice(1);
-    const rows = [...figure.querySelectorAll("tbody tr")];
+    const table = figure.querySelector("details table");
+    const heads = [...table.querySelectorAll("thead th")].slice(1);
+    const rows = [...table.querySelectorAll("tbody tr")];
     const columns = heads.map((_, at) => rows.map((row) => {
       const value = row.querySelectorAll("td")[at].dataset.value;
       return value === "" ? null : Number(value);
@@ -126,6 +128,27 @@
     return sums;
   }
 
+  // A value without neighbours is no line: it is shown as a point.
+  function alone(plot, at) {
+    const values = plot.data[at];
+    return values.map((_, row) => row).filter((row) => values[row] !== null
+      && (values[row - 1] ?? null) === null && (values[row + 1] ?? null) === null);
+  }
+
+  const DAY_S = 86400;
+  const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((power) => [1, 2, 5].map((one) => one * 10 ** power));
+  const moment = (at, from, to) => new Date(at * 1e3).toISOString().slice(from, to).replace("T", " ");
+
+  function axesOf(figure, daily, write) {
+    const ink = colour("ink-soft"), grid = colour("line");
+    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui" };
+    return [
+      { ...axis, ...(daily ? { incrs: [1, 2, 7, 14, 28, 91].map((days) => days * DAY_S) } : {}),
+        values: (_, ticks) => ticks.map((at) => (daily ? moment(at, 5, 10) : moment(at, 11, 16))) },
+      { ...axis, size: 64, ...(figure.dataset.unit === "count" ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map(write) },
+    ];
+  }
+
   function draw(figure) {
     if (!window.uPlot) return;
     const box = figure.querySelector(".plot");
@@ -135,26 +158,29 @@
     if (times.length < 2) return;
     const bars = figure.dataset.chart === "bars";
     const write = UNITS[figure.dataset.unit] ?? String;
-    const ink = colour("ink-soft"), grid = colour("line");
+    const step = times[1] - times[0], daily = step >= DAY_S;
+    const newest = times.length - 1;  // what the legend shows while nothing is pointed at
     const drawn = bars ? stacked(columns) : columns;
     const series = heads.map((head, at) => {
       const stroke = colour(`series-${head.dataset.colour}`);
       return {
         label: head.textContent, stroke, width: 2, spanGaps: false,
         ...(bars ? { fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 40] }) }
-          : { dash: head.dataset.dash ? [6, 4] : undefined, points: { show: false } }),
-        value: (_, __, ___, row) => (row === null || columns[at][row] === null ? "–" : write(columns[at][row])),
+          : { dash: head.dataset.dash ? [6, 4] : undefined, points: { show: false, filter: alone, size: 6 } }),
+        value: (_, __, ___, row) => (columns[at][row ?? newest] === null ? "–" : write(columns[at][row ?? newest])),
       };
     });
     const order = bars ? series.map((_, at) => series.length - 1 - at) : series.map((_, at) => at);  // tall bars first
-    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui" };
     const options = {
       width: Math.max(200, box.clientWidth), height: 220, padding: [12, 20, 0, 0],
       tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
-      series: [{ label: "Time (UTC)", value: (_, at) => (at === null ? "–" : `${new Date(at * 1e3).toISOString().slice(5, 16).replace("T", " ")}`) },
+      series: [{ label: daily ? "Day" : "Time (UTC)", value: (_, at) => moment(at ?? times[newest], 5, daily ? 10 : 16) },
         ...order.map((at) => series[at])],
-      scales: { y: { range: (_, __, most) => [0, figure.dataset.unit === "share" ? 1 : most > 0 ? most * 1.05 : 1] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, 16)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
+      scales: {
+        x: { range: (_, first, last) => (bars ? [first - step / 2, last + step / 2] : [first, last]) },
+        y: { range: (_, __, most) => [0, figure.dataset.unit === "share" ? 1 : most > 0 ? most * 1.05 : 1] },
+      },
+      axes: axesOf(figure, daily, write),
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
     };
