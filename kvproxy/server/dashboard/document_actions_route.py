@@ -128,6 +128,8 @@ async def _warm(request: web.Request, fields: Mapping[str, str], progress: Repor
     report = await request.app[COMPONENTS].publisher.residency.warm(
         ref_of(request), request[CALLER], progress
     )
+    if not report.loaded and not report.computed:
+        return Said(f"{report.document} was warm already: all of it is in memory.", _here(request))
     done = f"{report.document} is warm: {report.loaded:,} tokens loaded, {report.computed:,} computed"
     return Said(f"{done}, in {report.seconds:.1f} s.", _here(request))
 
