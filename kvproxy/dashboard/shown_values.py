@@ -83,6 +83,19 @@ def money(nano: int | None, currency: str) -> str:
     return f"{whole}.{digits.ljust(2, '0')} {currency}"
 
 
+def short_money(nano: int | None, currency: str) -> str:
+    """Return about an amount, in three digits that count or whole hundredths: ``0.00692 USD``, ``1234.57 USD``.
+
+    For sums that are estimates; what somebody pays is shown by :func:`money`.
+    Example: ``short_money(6_916_680, "USD") == "0.00692 USD"``
+    """
+    if not nano:
+        return money(nano, currency)
+    first = len(str(abs(nano))) - 1
+    step = 10 ** min(7, max(0, first - 2))
+    return money((abs(nano) + step // 2) // step * step * (1 if nano > 0 else -1), currency)
+
+
 def clock_time(unix: float | None) -> str:
     """Return a moment as UTC hours, minutes and seconds: ``14:03:59``."""
     return NOTHING if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%H:%M:%S")
@@ -110,6 +123,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "seconds": seconds,
     "byte_size": byte_size,
     "money": money,
+    "short_money": short_money,
     "clock_time": clock_time,
     "day": day,
     "full_time": full_time,

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from kvproxy.catalog.catalog_notes import LastCheck
 from kvproxy.core import Visibility, format_nano
 from kvproxy.dashboard.chart_table import ChartSeries, ChartTable, chart_rows
-from kvproxy.dashboard.shown_values import count, money
+from kvproxy.dashboard.shown_values import count, short_money
 from kvproxy.dashboard.table_order import TableOrder
 from kvproxy.dashboard.views.paste_lines import PasteLines
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo
@@ -189,7 +189,9 @@ def document_row(
         held=() if framing is None else _held(framing),
         replicas=0 if framing is None else len(framing.replicas),
         use=use,
-        saved_money=tuple(money(nano, currency) for currency, nano in sorted(use.saved.items()) if nano),
+        saved_money=tuple(
+            short_money(nano, currency) for currency, nano in sorted(use.saved.items()) if nano
+        ),
         price=price,
         check=check,
     )

@@ -90,7 +90,8 @@ async def document_view(request: web.Request) -> web.StreamResponse:
         ),
     )
     priced = has_prices(components.market)
-    shown = {"document": view, "priced": priced, "document_path": document_path}
+    keyed = not components.keyring.empty
+    shown = {"document": view, "priced": priced, "document_path": document_path, "keyed": keyed}
     return view_answer(request, "document.html", shown)
 
 

@@ -12,6 +12,7 @@ from kvproxy.dashboard.views.overview_view import OverviewShown, overview_charts
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import base_url, scope_of, view_answer
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, LiveFragment
+from kvproxy.server.dashboard.document_figures import has_prices
 from kvproxy.telemetry.usage.usage_overview import UsageOverview
 
 _FIGURES = "fragments/overview_figures.html"
@@ -26,6 +27,7 @@ async def overview_view(request: web.Request) -> web.StreamResponse:
         "charts": overview_charts(usage.series),
         "base_url": base_url(request),
         "model": next(iter(request.app[COMPONENTS].served_names), "MODEL"),
+        "keyed": not request.app[COMPONENTS].keyring.empty,
     }
     return view_answer(request, "overview.html", values)
 
@@ -47,7 +49,7 @@ async def _look(app: web.Application, scope: ViewScope) -> tuple[OverviewShown, 
     components = app[COMPONENTS]
     usage = await components.usage.overview(scope.tenant)
     engine = None if components.figures is None else components.figures()
-    return overview_shown(usage, engine, scope), usage
+    return overview_shown(usage, engine, scope, priced=has_prices(components.market)), usage
 
 
 def _requests_until_now(app: web.Application, scope: ViewScope) -> tuple[int, int]:

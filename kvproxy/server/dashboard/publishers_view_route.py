@@ -17,6 +17,7 @@ from kvproxy.ledger.ledger import Ledger
 from kvproxy.ledger.ledger_reading import Aggregate, AggregateBy, AggregateQuery
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import scope_of, view_answer
+from kvproxy.server.dashboard.document_figures import has_prices
 from kvproxy.server.dashboard.named_documents import naming
 from kvproxy.server.middleware.wrong_url import root_of
 from kvproxy.server.requests.asked_tenant import tenant_asked
@@ -29,7 +30,8 @@ DAYS = 30
 
 async def publishers(request: web.Request) -> web.StreamResponse:
     """Show the income of the caller, or of the publisher that an admin asks for (``?publisher=…``)."""
-    shown = {"publishers": await _view(request), "host_url": root_of(request)}
+    priced = has_prices(request.app[COMPONENTS].market)
+    shown = {"publishers": await _view(request), "host_url": root_of(request), "priced": priced}
     return view_answer(request, "publishers.html", shown)
 
 

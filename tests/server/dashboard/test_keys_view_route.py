@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kvproxy.dashboard.shown_values import NOTHING
 from kvproxy.errors import AuthenticationFailed
 from tests.server.dashboard.opened_market import opened_market
 from tests.server.markets import ACME, BOSS
@@ -82,3 +83,13 @@ async def test_a_publisher_grants_its_documents_and_sees_no_keys(tmp_path: Path)
         mine = await market.browser.log_in(ACME[1], "/ui/keys")
         await market.browser.post(f"/ui/grants/{grant.id}/revoke", {"csrf": mine.token})
         assert market.made.grants.get(grant.id).revoked_ms is not None
+
+
+async def test_what_is_not_known_of_a_key_is_said_in_words(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        await market.key("read")
+        page = await market.browser.log_in(BOSS[1], "/ui/keys")
+        assert "not since the start" in page.words and "other proxies of the same database" in page.words
+        assert "configured not followed good there" in page.words, "a key of the configuration"
+        assert "then grant it to a tenant, a key or everybody" in page.words
+        assert NOTHING not in page.words

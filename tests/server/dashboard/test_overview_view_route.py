@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvproxy.core import Permission
+from kvproxy.dashboard.shown_values import NOTHING
 from kvproxy.dashboard.views.overview_view import LEAST_POINTS
 from kvproxy.telemetry.metrics import Figures
 from tests.server.dashboard.browsing import Browser, browsing
@@ -79,6 +80,28 @@ async def test_charts_are_tables_where_no_script_runs() -> None:
         for title in ("Hit share by tokens", "Time to the first token", "Misses by cause"):
             assert f"{title}: figures" in page.words
         assert page.text.count("data-at=") == 3 * LEAST_POINTS
+
+
+async def test_an_overview_without_figures_says_why_and_what_to_do() -> None:
+    async with browsing(make_proxy()) as browser:
+        page = await browser.get("/ui/overview")
+        for words in (
+            "requests are free: no tariff is set",
+            "no prompt yet",
+            "none in two hours",
+            "playground",
+        ):
+            assert words in page.words
+        assert f"{NOTHING} in all" not in page.words and f"p99 {NOTHING}" not in page.words
+        assert "$KVPROXY_API_KEY" not in page.text, "no key is needed here"
+    async with browsing(proxy_of_three()) as browser:
+        await browser.log_in(ALICE[1])
+        page = await browser.get("/ui/overview")
+        assert "a key with the scope metrics sees them" in page.words and "$KVPROXY_API_KEY" in page.text
+        assert "until-first" in page.text and "data-none" in page.text
+        await send(browser, "alice", ALICE[1])
+        page = await browser.get("/ui/overview")
+        assert "until-first" not in page.text and "data-none" not in page.text
 
 
 async def test_one_outcome_can_be_asked_for_without_a_script() -> None:

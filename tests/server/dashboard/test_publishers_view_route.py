@@ -30,3 +30,9 @@ async def test_an_admin_sees_every_publisher_without_private_ids(tmp_path: Path)
         page = await market.browser.log_in(BOSS[1], f"/ui/publishers?{PERIOD}&publisher=acme")
         assert "All publishers" in page.words and "acme" in page.words and "0.0000003 USD" in page.words
         assert "handbook" not in page.words and OTHERS in page.words
+
+
+async def test_without_a_tariff_the_view_says_why_nobody_earns(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        page = await market.browser.log_in(BOSS[1], "/ui/publishers")
+        assert "No tariff is set here" in page.words
