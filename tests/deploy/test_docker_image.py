@@ -177,7 +177,8 @@ def test_the_steps_of_the_wheel_in_an_empty_folder(tmp_path: Path) -> None:
     ).stdout
     assert "aiohttp" in printed and "torch" not in printed
     program = (
-        "import kvproxy, kvproxy.engine.native.kernel_library as k\nprint(kvproxy.__file__, k.load_kernels())"
+        "import kvproxy, kvproxy.engine.native.kernel_library as k\n"
+        "print(kvproxy.__file__, type(k.load_kernels()).__name__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
