@@ -317,8 +317,12 @@ def test_values_that_would_fail_later_are_refused_by_helm(
 @pytest.mark.parametrize("values", [FULL, LITTLE], ids=["full", "little"])
 def test_its_notes_name_what_is_missing(tmp_path: Path, values: dict[str, Any]) -> None:
     (tmp_path / "values.yaml").write_text(yaml.safe_dump(changed(values, "fleet.replicas", 2)))
-    arguments = ["install", "kv", CHART, "--dry-run=client", "--values", tmp_path / "values.yaml"]
-    done = subprocess.run([HELM, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [HELM, "install", "kv", CHART, "--dry-run=client", "--values", tmp_path / "values.yaml"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     notes = done.stdout.partition("NOTES:")[2]
     assert "config check" in notes and "http://127.0.0.1:8321/" in notes
     assert ("no API keys" in notes) is (values is LITTLE)
