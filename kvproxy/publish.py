@@ -46,6 +46,7 @@ from kvproxy.publishing.text_preparation import TextPreparer
 from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.publishing.version_removal import VersionRemoval
 from kvproxy.publishing.version_revival import revive_version
+from kvproxy.runtime.request_context import traced_work
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 
@@ -170,7 +171,8 @@ class Publisher:
         hosting = FreeHosting() if draft.document.origin == "learned" else self._hosting
         made = await self._new_versions.publish(draft, caller, hosting, progress)
         if self.manifests is not None:
-            await self.manifests.renew(made.ref, source)
+            with traced_work("sign"):
+                await self.manifests.renew(made.ref, source)
         view = self._views.of(made.ref, caller)
         reused = made.tokens - made.computed
         return Published(view, True, made.prefill_s, computed=made.computed, reused=reused)
