@@ -13,6 +13,7 @@ from kvproxy.core import Caller, ChatRequest, DocumentRef, Kept, Message, PagesF
 from kvproxy.core.document_quota import NO_QUOTA, DocumentQuota
 from kvproxy.documents.library.document import Framing, etag_of
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.reading_rights import ReadingRights
 from kvproxy.documents.prepared.preparation import SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
@@ -45,9 +46,10 @@ class Shop:
         pin_share: float = 1.0,
         clock: ExpiryClock | None = None,
         quota: DocumentQuota = NO_QUOTA,
+        rights: ReadingRights | None = None,
     ) -> None:
         self.backend = FakeBackend(disk=disk, max_context=16_384)
-        self.library = Library()
+        self.library = Library(rights) if rights else Library()
         state.mkdir(exist_ok=True)
         self.registry = OwnRegistry(state)
         self.composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), self.library, framings)
@@ -65,7 +67,7 @@ class Shop:
             clock=clock,
         )
         self.reopen: Callable[..., Shop] = lambda framings=framings, spellings=spellings: Shop(
-            folder, state, disk, framings, spellings, texts, pin_share, clock, quota
+            folder, state, disk, framings, spellings, texts, pin_share, clock, quota, rights
         )
 
     def close(self) -> None:
