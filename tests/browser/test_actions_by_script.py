@@ -40,7 +40,7 @@ async def test_a_text_that_is_too_large_is_refused_before_it_is_sent(visit: Visi
 async def test_warming_shows_its_result_on_the_view(visit: Visit, warmable: str) -> None:
     page = (await visit("dana", warmable)).page
     await page.get_by_role("button", name="Warm", exact=True).click()
-    said = page.get_by_role("status").filter(has_text="dana/warmable@1 was warm already")
+    said = page.locator("main > .notice").filter(has_text="dana/warmable@1 was warm already")
     await expect(said).to_be_visible(timeout=60_000)
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("dana/warmable")

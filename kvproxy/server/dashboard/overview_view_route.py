@@ -52,12 +52,15 @@ async def _look(app: web.Application, scope: ViewScope) -> tuple[OverviewShown, 
     return overview_shown(usage, engine, scope, priced=has_prices(components.market)), usage
 
 
-def _requests_until_now(app: web.Application, scope: ViewScope) -> tuple[int, int]:
-    """Return a value that changes when the charts do: with a request, and with the minute."""
+def requests_until_now(app: web.Application, scope: ViewScope) -> tuple[int, int]:
+    """Return a value that changes when charts of requests do: with each of them, and with the minute.
+
+    Example: ``LiveFragment("overview-charts", charts, stamp=requests_until_now)``
+    """
     return app[COMPONENTS].feed.put_in_all, int(time.time() // 60)
 
 
 OVERVIEW_FRAGMENTS = (
     LiveFragment("overview-figures", _figures, ("read", "admin"), every_s=2.0),
-    LiveFragment("overview-charts", _charts, ("read", "admin"), every_s=30.0, stamp=_requests_until_now),
+    LiveFragment("overview-charts", _charts, ("read", "admin"), every_s=30.0, stamp=requests_until_now),
 )
