@@ -129,7 +129,7 @@ def staged_proxy(folder: Path, model: Path) -> Iterator[StagedProxy]:
 
 
 def furnish(staged: StagedProxy) -> None:
-    """Publish acme's handbook and a price list, let robin read both, hit and miss them, and ask the fleet."""
+    """Publish documents that a visitor may not read, let robin and acme hit and miss, and ask the fleet."""
     staged.publish("acme", "acme/handbook", HANDBOOK)
     staged.publish("acme", "acme/prices", rules("Prices of Acme, autumn", 12), visibility="private")
     staged.grant("acme", "acme/handbook", "robin")
@@ -140,5 +140,6 @@ def furnish(staged: StagedProxy) -> None:
     for day in (29, 30):
         staged.ask("robin", f"Today is 2026-11-{day}.\n{rules('Notes of robin', 16)}")
     staged.ask("robin", "Be brief.")
-    for _ in range(2):
-        staged.ask("acme", document_part("acme/handbook"), model=FLEET)
+    staged.publish("operator", "ops/runbook", rules("The operator's own runbook", 6), visibility="private")
+    for tenant, name in (("acme", "acme/handbook"), ("acme", "acme/handbook"), ("operator", "ops/runbook")):
+        staged.ask(tenant, document_part(name), model=FLEET)

@@ -48,9 +48,7 @@ async def test_warming_shows_its_result_on_the_view(visit: Visit, warmable: str)
 
 
 async def test_a_publish_that_is_stopped_leaves_nothing(visit: Visit) -> None:
-    watched = await visit("dana", "/ui/documents", refused=[(404, "/ui/documents/dana/stopped")])
-    watched.allow_aborted = True
-    page = watched.page
+    page = (await visit("dana", "/ui/documents", refused=[(404, "/ui/documents/dana/stopped")])).page
     await form_of(page).get_by_label("Id").fill("dana/stopped")
     await page.get_by_label("Or paste the text").fill(rules("A long text", 250))
     await page.get_by_role("button", name="Publish", exact=True).click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.watched_page import WIDTHS, WatchedPage
@@ -69,6 +70,33 @@ async def test_a_view_is_sound_and_whole_without_a_script(
     for figures in await plain.locator("figure details").all():
         await figures.locator("summary").click()
         assert await figures.get_by_role("row").count() > 1
+
+
+async def test_the_result_of_a_check_is_sound(visit: Visit) -> None:
+    watched = await visit("operator", "/ui/store", reduced_motion="reduce")
+    await watched.page.get_by_role("button", name="Check now").click()
+    await expect(watched.page.get_by_text("A check of")).to_be_visible(timeout=60_000)
+    assert await faults(watched) == []
+
+
+async def test_a_new_key_is_shown_once_and_lets_its_holder_in(visit: Visit) -> None:
+    watched = await visit("operator", "/ui/keys", reduced_motion="reduce")
+    page = watched.page
+    await page.get_by_text("Make a key").click()
+    assert await faults(watched) == [], "with the form open"
+    await page.get_by_label("Tenant", exact=True).fill("dana")
+    await page.get_by_label("Label").fill("a laptop")
+    await page.get_by_role("button", name="Make the key").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("A new key of dana")
+    key = await page.get_by_label("API key").input_value()
+    assert await faults(watched) == []
+    await page.get_by_role("link", name="To the keys").click()
+    assert key not in await page.content()
+    await expect(page.get_by_role("row").filter(has_text="a laptop")).to_contain_text("dana")
+    visitor = (await visit("", "/ui/overview")).page
+    await visitor.get_by_label("API key").fill(key)
+    await visitor.get_by_role("button", name="Log in").click()
+    await expect(visitor.get_by_role("button", name="Log out")).to_be_visible()
 
 
 async def test_what_a_view_opens_is_sound(visit: Visit) -> None:
