@@ -35,8 +35,6 @@ class WatchedPage:
     refused: frozenset[tuple[int, str]] = frozenset()
     """Statuses and paths of answers that the test provokes, which Chromium notes as errors."""
     problems: list[str] = field(default_factory=list)
-    allow_aborted: bool = False
-    """True where the test stops a request by hand."""
 
     async def watch(self) -> None:
         """Begin; before the first page is loaded."""
@@ -71,10 +69,8 @@ class WatchedPage:
         self.problems.append(f"console {message.type}: {message.text} ({path})")
 
     def _failed(self, request: Request) -> None:
-        # Given up because the page was left, as the stream of live figures always is, or because it is a download.
+        # Given up because the page was left, as the stream of live figures always is, was stopped, or is a download.
         if request.failure == "net::ERR_ABORTED":
-            return
-        if self.allow_aborted and request.failure == "net::ERR_ABORTED":
             return
         self.problems.append(f"failed: {request.method} {request.url} {request.failure}")
 

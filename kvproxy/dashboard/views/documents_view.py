@@ -120,6 +120,8 @@ class DocumentView:
     """The reference that actions are sent to."""
     may_change: bool
     names_replicas: bool
+    fleet: bool
+    """True where replicas keep its KV: their sizes and times are not known, and their bits cannot be compared."""
     excerpt: str = ""
     """The beginning of the text, where the caller may fetch it."""
     models: Sequence[tuple[str, int]] = field(default_factory=tuple)
@@ -141,7 +143,7 @@ class DocumentView:
     def speedup(self) -> float | None:
         """Seconds to compute it over seconds to load it from disk, as measured here; None where one is unknown."""
         framing = best_framing(self.row.info)
-        if framing is None or framing.load_s <= 0 or framing.compute_s <= 0:
+        if self.fleet or framing is None or framing.load_s <= 0 or framing.compute_s <= 0:
             return None
         return framing.compute_s / framing.load_s
 

@@ -83,6 +83,7 @@ async def document_view(request: web.Request) -> web.StreamResponse:
         named=name,
         may_change=row.own and scope_of(request).may("publish"),
         names_replicas=names_replicas(request),
+        fleet=components.pipeline.models.primary.backend.info.fleet,
         excerpt=await _excerpt(request, document.ref),
         models=tuple(
             (one.model, max((framing.resident_tokens for framing in one.framings), default=0))

@@ -23,6 +23,8 @@ async def test_a_publisher_sees_its_income_and_nobody_elses(tmp_path: Path) -> N
         empty = await market.browser.get("/ui/publishers?from=2026-01-01&to=2026-02-01")
         assert "No document of acme was read" in empty.words
         assert (await market.browser.get("/ui/publishers?from=yesterday")).status == 400
+        turned = await market.browser.get("/ui/publishers?from=2026-02-01&to=2026-01-01")
+        assert turned.status == 400 and "ends before it begins" in turned.words
 
 
 async def test_an_admin_sees_every_publisher_without_private_ids(tmp_path: Path) -> None:
