@@ -7,9 +7,12 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 MISSING = "there is no Chromium: apt-get install chromium, or KVPROXY_CHROMIUM=/path/of/its/program"
+
+PATIENCE_MS = 60_000
+"""For what a page does at once: ten times what a busy machine takes."""
 
 
 def chromium_program() -> str | None:
@@ -33,6 +36,7 @@ async def started_chromium(program: str) -> AsyncIterator[Browser]:
 
     Example: ``async with started_chromium("/usr/bin/chromium") as chromium: ...``
     """
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, StorageState
 
-from tests.browser.chromium import MISSING, chromium_program, chromium_required, started_chromium
+from tests.browser.chromium import MISSING, PATIENCE_MS, chromium_program, chromium_required, started_chromium
 from tests.browser.staged_proxy import KEYS, StagedProxy, staged_proxy
 from tests.browser.watched_page import WatchedPage, new_page
 
@@ -67,6 +67,7 @@ async def visit(
                 sessions[tenant] = await _logged_in(chromium, staged.url, tenant)
             settings = {"base_url": staged.url, "locale": "en-US", **options}
             context = await chromium.new_context(storage_state=sessions.get(tenant), **settings)
+            context.set_default_timeout(PATIENCE_MS)
             contexts.push_async_callback(context.close)
             opened.append(await new_page(context, refused))
             await opened[-1].page.goto(path)
@@ -79,6 +80,7 @@ async def visit(
 
 async def _logged_in(chromium: Browser, url: str, tenant: str) -> StorageState:
     context = await chromium.new_context(base_url=url)
+    context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     await page.goto("/ui/login")
     await page.get_by_label("API key").fill(KEYS[tenant])

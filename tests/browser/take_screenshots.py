@@ -45,7 +45,7 @@ class Picture:
 async def ask_both(page: Page) -> None:
     """Ask the suggested question cold and warm."""
     await page.get_by_label("Question").fill("Who approves a refund above 5 euros?")
-    await page.get_by_label("Answer, tokens at most").fill("24")
+    await page.get_by_label("Answer, tokens at most").fill("32")
     await page.get_by_role("button", name="Ask cold, then warm").click()
     await expect(page.get_by_text("The answers are equal")).to_be_visible(timeout=PATIENCE_MS)
 
@@ -66,7 +66,7 @@ PICTURES = (
     Picture("playground", "acme", "/ui/playground?document=acme/handbook@2", ask_both),
     Picture("playground-390", "acme", "/ui/playground?document=acme/handbook@2", ask_both, width=390),
     Picture("documents", "acme", "/ui/documents"),
-    Picture("document", "acme", "/ui/documents/acme/handbook"),
+    Picture("document", "acme", "/ui/documents/acme/handbook", height=1500),
     Picture("misses", "robin", "/ui/misses", height=1200),
     Picture("miss", "robin", "/ui/misses", open_difference),
     Picture("misses-dark", "robin", "/ui/misses", dark=True, height=900),

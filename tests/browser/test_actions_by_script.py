@@ -42,7 +42,7 @@ async def test_warming_shows_its_result_on_the_view(visit: Visit, warmable: str)
     page = (await visit("dana", warmable)).page
     await page.get_by_role("button", name="Warm", exact=True).click()
     said = page.locator("main > .notice").filter(has_text="dana/warmable@1 was warm already")
-    await expect(said).to_be_visible(timeout=60_000)
+    await expect(said).to_be_visible()
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("dana/warmable")
     await expect(said).to_have_count(0)
@@ -113,7 +113,7 @@ async def test_a_proxy_that_was_not_ready_is_followed_again(visit: Visit) -> Non
     again = await refuse_streams(page, 503)
     await page.goto("/ui/overview")
     await expect(page.locator("#live-state")).to_have_text("Not live: the proxy is not ready. Trying again…")
-    await expect(page.locator("#live-state")).to_have_text("Live", timeout=30_000)
+    await expect(page.locator("#live-state")).to_have_text("Live")
     assert again.is_set()
 
 

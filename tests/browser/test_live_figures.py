@@ -31,7 +31,7 @@ async def test_a_request_appears_in_the_list_without_a_reload(visit: Visit, stag
     before = await rows.count()
     await page.evaluate("window.notReloaded = true")
     await ask_again(staged)
-    await expect(rows).to_have_count(before + 1, timeout=30_000)
+    await expect(rows).to_have_count(before + 1)
     await expect(rows.nth(1)).to_contain_text("hit")
     await expect(rows.nth(1)).to_contain_text("acme/handbook")
     assert await page.evaluate("window.notReloaded") is True
@@ -43,7 +43,7 @@ async def test_the_overviews_figures_follow(visit: Visit, staged: StagedProxy) -
     figure = page.get_by_role("definition").filter(has_text=re.compile(r"^\s*\d+ / \d+ .*in all"))
     hits = int((await figure.inner_text()).partition(" / ")[0])
     await ask_again(staged)
-    await expect(figure).to_contain_text(re.compile(rf"^\s*{hits + 1} / "), timeout=30_000)
+    await expect(figure).to_contain_text(re.compile(rf"^\s*{hits + 1} / "))
 
 
 async def test_the_stream_ends_with_its_tab(visit: Visit) -> None:
