@@ -12,6 +12,7 @@ from kvproxy.dashboard.views.overview_view import OverviewShown, overview_charts
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import base_url, scope_of, view_answer
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, LiveFragment
+from kvproxy.server.requests.shown_figures import shown_figures
 from kvproxy.telemetry.usage.usage_overview import UsageOverview
 
 _FIGURES = "fragments/overview_figures.html"
@@ -46,8 +47,7 @@ async def _charts(app: web.Application, scope: ViewScope) -> str:
 async def _look(app: web.Application, scope: ViewScope) -> tuple[OverviewShown, UsageOverview]:
     components = app[COMPONENTS]
     usage = await components.usage.overview(scope.tenant)
-    engine = None if components.figures is None else components.figures()
-    return overview_shown(usage, engine, scope), usage
+    return overview_shown(usage, shown_figures(components, scope.caller), scope), usage
 
 
 def _requests_until_now(app: web.Application, scope: ViewScope) -> tuple[int, int]:
