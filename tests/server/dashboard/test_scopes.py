@@ -93,8 +93,8 @@ async def walk(house: CanaryHouse, browser: Browser, viewer: Viewer) -> AsyncIte
                 text += (await stream.content.readline()).decode()
             yield Told(Look(path), stream.status, text)
     for path in figures():
-        async with browser.http.get(path, headers=bearer(viewer.key)) as answer:
-            yield await told(Look(path), answer)
+        async with browser.http.get(path, headers=bearer(viewer.key)) as sent:
+            yield await told(Look(path), sent)
     for route in filter(writes, DASHBOARD_ROUTES):
         for look in LOOKS[route.method, route.path](house, viewer):
             for answer in await looked(browser, look):
