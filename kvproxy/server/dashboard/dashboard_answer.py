@@ -57,7 +57,7 @@ def view_answer(
     """
     dashboard = request.app[DASHBOARD]
     sealed = request.cookies.get(_NOTICE)
-    notice = None if sealed is None else dashboard.seal.open_text(sealed, _NOTICE_BOUND)
+    notice = None if sealed is None else dashboard.seal.open_text(sealed, _notice_bound(request))
     values = {"layout": layout_of(request, notice or ""), **(shown or {})}
     response = _html(dashboard.files.render(template, values), status)
     if sealed is not None:
@@ -86,10 +86,17 @@ def done_answer(request: web.Request, notice: str, path: str) -> web.Response:
     else:
         response = web.Response(status=303, headers={**HEADERS, "Location": path})
     if notice:
-        sealed = request.app[DASHBOARD].seal.seal_text(notice[:_MOST_NOTICE], _NOTICE_BOUND)
+        sealed = request.app[DASHBOARD].seal.seal_text(notice[:_MOST_NOTICE], _notice_bound(request))
         _set_cookie(request, response, _NOTICE, sealed, _NOTICE_S, "/ui")
     carry_session(request, response)
     return response
+
+
+def _notice_bound(request: web.Request) -> bytes:
+    """Return what a notice is sealed for: the session in which it was said, so that whoever logs in next in the same
+    browser does not read the sentence on an action of somebody else's."""
+    session = request.get(SESSION)
+    return b"%s %s" % (_NOTICE_BOUND, b"" if session is None else session.nonce.encode())
 
 
 def layout_of(request: web.Request, notice: str = "") -> ViewLayout:
@@ -118,11 +125,6 @@ def carry_session(request: web.Request, response: web.Response) -> None:
     if request.get(NEW_SESSION):
         sealed = request.app[DASHBOARD].seal.seal(request[SESSION])
         _set_cookie(request, response, COOKIE, sealed, LIFETIME_S, "/")
-
-
-def end_session(response: web.Response) -> None:
-    """Remove the session's cookie."""
-    response.del_cookie(COOKIE, path="/")
 
 
 def base_url(request: web.Request) -> str:
