@@ -40,8 +40,9 @@ class _Slot:
         self.requests += 1
         if ended.hit is None:
             return
-        self.prompt_tokens += ended.prompt_tokens
-        self.cached_tokens += ended.cached_tokens
+        if not ended.asked_cold:
+            self.prompt_tokens += ended.prompt_tokens
+            self.cached_tokens += ended.cached_tokens
         if ended.ttft_s is not None:
             (self.hit_ttft if ended.hit else self.miss_ttft).add(ended.ttft_s)
         if not ended.hit:
@@ -72,13 +73,13 @@ class UsageSeries:
         self._slots: list[_Slot | None] = [None] * STEPS
 
     def count(self, ended: EndedRequest) -> None:
-        """Add one request to the step of its end; the step takes the place of the one STEPS earlier."""
+        """Add one request to the step of its end; the step takes the place of the one STEPS earlier, or of one that the
+        clock was ahead with before it was put right."""
         step = int(ended.at // STEP_S)
         slot = self._slots[step % STEPS]
-        if slot is None or slot.step < step:
+        if slot is None or slot.step != step:
             slot = self._slots[step % STEPS] = _Slot(step)
-        if slot.step == step:  # an older one has come too late
-            slot.count(ended)
+        slot.count(ended)
 
     def points(self, now: float) -> tuple[UsagePoint, ...]:
         """Return the STEPS points up to ``now``, oldest first."""
@@ -87,7 +88,8 @@ class UsageSeries:
 
     def ttft(self, now: float) -> tuple[TtftQuantiles, TtftQuantiles]:
         """Return the quantiles of all hits, and of all misses, of the points up to ``now``."""
-        slots = [slot for slot in self._slots if slot is not None and slot.step > now // STEP_S - STEPS]
+        last = now // STEP_S
+        slots = [slot for slot in self._slots if slot is not None and last - STEPS < slot.step <= last]
         hits, misses = (slot.hit_ttft for slot in slots), (slot.miss_ttft for slot in slots)
         return TtftHistogram.together(hits), TtftHistogram.together(misses)
 

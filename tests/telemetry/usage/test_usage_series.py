@@ -28,8 +28,16 @@ def test_a_minute_takes_the_place_of_the_one_before_it_in_the_ring() -> None:
     assert series.ttft(later)[0].count == 0
     series.count(hit(at=later))
     assert [point.requests for point in series.points(later)][-1] == 1
-    series.count(hit(at=NOON))
-    assert sum(point.requests for point in series.points(later)) == 1, "older than the ring"
+
+
+def test_a_clock_that_was_ahead_is_put_right() -> None:
+    """A request ends now: a step of the future is one of a clock that was wrong."""
+    series, ahead = UsageSeries(), NOON + STEP_S * STEPS
+    series.count(hit(at=ahead))
+    assert series.ttft(NOON)[0].count == 0 and sum(point.requests for point in series.points(NOON)) == 0
+    for _ in range(2):
+        series.count(miss(at=NOON))
+    assert series.points(NOON)[-1].requests == 2 and series.ttft(NOON)[1].count == 2
 
 
 def test_the_quantiles_are_of_all_points() -> None:
