@@ -34,7 +34,7 @@ async def overview_view(request: web.Request) -> web.StreamResponse:
 
 
 async def _figures(app: web.Application, scope: ViewScope) -> str:
-    shown, _ = await _look(app, scope)
+    shown, _ = await _look(app, scope, series=False)
     return app[DASHBOARD].files.render(_FIGURES, {"overview": shown})
 
 
@@ -46,9 +46,11 @@ async def _charts(app: web.Application, scope: ViewScope) -> str:
     )
 
 
-async def _look(app: web.Application, scope: ViewScope) -> tuple[OverviewShown, UsageOverview]:
+async def _look(
+    app: web.Application, scope: ViewScope, *, series: bool = True
+) -> tuple[OverviewShown, UsageOverview]:
     components = app[COMPONENTS]
-    usage = await components.usage.overview(scope.tenant)
+    usage = await components.usage.overview(scope.tenant, series=series)
     engine = shown_figures(components, scope.caller)
     return overview_shown(usage, engine, scope, priced=has_prices(components.market)), usage
 

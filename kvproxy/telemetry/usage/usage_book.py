@@ -17,7 +17,7 @@ from typing import TypeVar
 from kvproxy.core import DocumentRef
 from kvproxy.errors import KVProxyError
 from kvproxy.telemetry.usage.document_use import DocumentDay, DocumentUse
-from kvproxy.telemetry.usage.document_uses import DocumentUses
+from kvproxy.telemetry.usage.document_uses import MOST_UNWRITTEN, DocumentUses
 from kvproxy.telemetry.usage.ended_request import EndedRequest
 from kvproxy.telemetry.usage.tenant_usage import TenantUsage
 from kvproxy.telemetry.usage.usage_overview import MissEntry, UsageOverview
@@ -76,15 +76,18 @@ class UsageBook:
         self._everybody.count(ended, None if miss is None else replace(miss, document=None))
         self._documents.count(ended)
 
-    async def overview(self, tenant: str | None, now: float | None = None) -> UsageOverview:
+    async def overview(
+        self, tenant: str | None, now: float | None = None, *, series: bool = True
+    ) -> UsageOverview:
         """Return the figures of a tenant by its name, or of all tenants together for None: an operator's view.
+        Without ``series`` its points are left out, which cost more than the rest.
 
         Example: ``figures = await usage.overview(caller.name)``
         """
         usage = self._everybody if tenant is None else self._tenant(tenant)
         if abs(self._clock() - usage.read_at) > FRESH_S:  # of a clock that was put back, too
             await self._recall(usage, EVERYBODY if tenant is None else tenant)
-        return usage.overview(self._clock() if now is None else now)
+        return usage.overview(self._clock() if now is None else now, series=series)
 
     def misses(self, tenant: str | None, most: int, cause: str | None = None) -> list[MissEntry]:
         """Return the newest misses of a tenant, newest first; for None those of all tenants, without their documents.
@@ -154,8 +157,10 @@ class UsageBook:
         return usage
 
     def _keep(self, sums: Mapping[UsageKey, UsageSums]) -> None:
+        """Keep what is not recorded of tenants that made room: as much as waits of documents at most."""
         for key, one in sums.items():
-            self._left.setdefault(key, UsageTally()).add(one)
+            if key in self._left or len(self._left) < MOST_UNWRITTEN:
+                self._left.setdefault(key, UsageTally()).add(one)
 
     async def _write(self, store: UsageStore) -> None:
         try:
