@@ -39,7 +39,10 @@ def serve(
         Path | None, typer.Option(help="Write the base URL here once requests are served.")
     ] = None,
 ) -> None:
-    """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done."""
+    """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done.
+
+    Example: kvproxy serve --model smollm2-135m --port 8321
+    """
     settings = read_config(
         config,
         model__path=None if fleet else model,

@@ -12,7 +12,7 @@ import pytest
 
 from kvproxy.core import DocumentRef, DocumentTokens, MeteredTokens, format_nano
 from kvproxy.core.money import parse_nano
-from kvproxy.dashboard.shown_values import money
+from kvproxy.dashboard.shown_values import money, short_money
 from kvproxy.tariffs import DocumentTerms, Tariff, charge
 from tests.server.dashboard.browsing import Browser
 from tests.server.dashboard.priced_market import PRICES, PricedMarket, priced_market
@@ -113,7 +113,9 @@ async def test_without_a_script_the_prices_are_the_same(selling: Selling) -> Non
     overview = await selling.market.usage.overview("rita")
     saved = overview.today.saved["USD"]
     assert saved == cold - warm, "the cold side saves nothing, the warm one the difference"
-    assert money(saved, "USD") in (await selling.browser.get("/ui/overview")).words
+    page = await selling.browser.get("/ui/overview")
+    assert short_money(saved, "USD") in page.words
+    assert f'title="{money(saved, "USD")}"' in page.text, "to the last digit where the pointer rests"
 
 
 async def test_a_documents_price_is_that_of_the_grant_that_lets_the_reader_in(selling: Selling) -> None:
@@ -143,9 +145,8 @@ async def test_the_cold_side_of_a_granted_document_is_refused_and_costs_nothing(
     before = await selling.balance("rita")
     fields = {"csrf": form.token, "document": "lent@1", "question": "Why?", "tokens": "4"}
     shown = await selling.browser.post("/ui/playground", fields)
-    assert (
-        "is read from its publisher's pages" in shown.words and "equal" not in shown.words.split("What is")[0]
-    )
+    assert "Not asked: it is read by a grant" in shown.words
+    assert "equal" not in shown.words.split("What is")[0]
     [price] = re.findall(r"Price ?([0-9.]+) USD", shown.words)
     assert before - await selling.balance("rita") == parse_nano(price)
 
@@ -171,7 +172,7 @@ async def test_what_a_document_earned_and_saved_is_in_the_ledger_too(selling: Se
         "of what was saved, the documents' part; the template's words are no document's"
     )
     for nano in parts:
-        assert money(nano, "USD") in listed
+        assert short_money(nano, "USD") in listed
 
 
 def _ref(selling: Selling, id: str) -> DocumentRef:
