@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
+from kvproxy.settings.all_faults import validated
 from kvproxy.settings.byte_size import Bytes, parse_bytes
 from kvproxy.settings.dashboard_settings import DashboardSettings
 from kvproxy.settings.document_settings import DocumentSettings as DocumentSettings
@@ -277,11 +278,9 @@ def read_config_file(
         return None, read.faults
     for dotted, value in (overrides or {}).items():
         _lay_over(read.data, dotted.split("."), value)
-    try:
-        return Config.model_validate(read.data), ()
-    except ValidationError as e:
-        told = [read.masked(_fault(f["loc"], f["msg"])) for f in e.errors(include_input=False)]
-    return None, (f"{path or 'configuration'}: {told[0]}", *told[1:])
+    config, faults = validated(Config, read.data)
+    told = [read.masked(_fault(*fault)) for fault in faults]
+    return config, (f"{path or 'configuration'}: {told[0]}", *told[1:]) if told else ()
 
 
 def _lay_over(data: dict[str, Any], names: list[str], value: Any) -> None:
@@ -297,4 +296,4 @@ def _lay_over(data: dict[str, Any], names: list[str], value: Any) -> None:
 
 
 def _fault(path: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(str(x) for x in path) or 'config'}: {message.removeprefix('Value error, ')}"
+    return f"{'.'.join(str(x) for x in path) or 'config'}: {message}"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from kvproxy.config import Config
+from kvproxy.errors import KVProxyError, SetupError
 from kvproxy.runtime.service_manager import ServiceManager
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
@@ -21,9 +22,11 @@ from kvproxy.stack.model_folders import ModelFolders, resolve_folders
 from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.stack.open_tracing import open_tracing
 from kvproxy.stack.service_state import service_figures
-from kvproxy.telemetry.json_log_lines import log_formatter
+from kvproxy.telemetry.log_output import begin_log
 from kvproxy.telemetry.tracing.tracing import Tracing
 from kvproxy.wire.bodies.request_reading import ReadingPolicy
+
+logger = logging.getLogger(__name__)
 
 
 def run_server(
@@ -33,7 +36,8 @@ def run_server(
     progress: Callable[[int, int], None],
     ended: Callable[[Stack], Awaitable[None]] | None = None,
 ) -> int:
-    """Serve until a signal, and return the exit status. Raises SetupError when nothing can be served.
+    """Serve until a signal, and return the exit status. Raises SetupError when nothing can be served; where the log is
+    JSON that is its last line, and the status.
 
     ``announce(host, port)`` is called once the server listens, ``progress(done, total)`` while a model is downloaded.
     ``ended`` is awaited after the last answer, while every component is still open.
@@ -41,19 +45,18 @@ def run_server(
     Example:
         ``run_server(load_config(path), announce=lambda host, port: print(port), progress=lambda done, total: None)``
     """
-    lines = logging.StreamHandler()
-    lines.setFormatter(log_formatter(config.telemetry.log_format))
-    logging.basicConfig(level=logging.INFO, handlers=[lines])
-    # No line names its thread or process, and looking them up is a tenth of the cost of a line.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    for noisy in ("LiteLLM", "alembic", "httpx", "transformers"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    begin_log(config.telemetry.log_format, config.telemetry.log_level)
     manager = ServiceManager.of(os.environ)
     try:
         manager.say(f"finding the files of {', '.join(config.served_names)}")
         folders = resolve_folders(config, progress)
         manager.say(f"loading {', '.join(config.served_names)}")
         asyncio.run(_serve(config, folders, announce, ended, manager))
+    except KVProxyError as e:
+        if config.telemetry.log_format != "json":
+            raise
+        logger.critical("%s", e.message)  # the last line of a log whose lines are all JSON
+        return 2 if isinstance(e, SetupError) else 1
     finally:
         manager.close()
     return 0

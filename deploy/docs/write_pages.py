@@ -1,4 +1,5 @@
-"""Writes the generated pages of docs/, and the generated parts of others: ``python -m deploy.docs.write_pages``."""
+"""Writes the generated pages of docs/, the generated parts of others, and the chart's copy of the alert rules:
+``python -m deploy.docs.write_pages``."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from deploy.docs.configuration_page import configuration_page
 from deploy.docs.errors_page import errors_page
 from deploy.docs.http_page import http_page
 
-DOCS = Path(__file__).parents[2] / "docs"
+DEPLOY = Path(__file__).parents[1]
+DOCS = DEPLOY.parent / "docs"
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "reference/commands.md": commands_page,
@@ -25,7 +27,10 @@ kvproxy."""
 
 def current_texts() -> dict[Path, str]:
     """Return the text that each generated file should have."""
-    return {**{DOCS / path: page() for path, page in PAGES.items()}, **agent_pages()}
+    # A chart reads no file outside of its folder, and a link would not come along everywhere: so it has a copy.
+    rules = (DEPLOY / "observability" / "alerts.yaml").read_text(encoding="utf-8")
+    pages = {DOCS / path: page() for path, page in PAGES.items()}
+    return {**pages, **agent_pages(), DEPLOY / "helm" / "kvproxy" / "alerts.yaml": rules}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")"
 umask 077
 mkdir -p secrets identity
-for name in reader_key admin_key metrics_key database_password grafana_password pages_password; do
+for name in reader_key admin_key metrics_key dashboard_secret database_password grafana_password pages_password; do
   [ -s "secrets/$name" ] || openssl rand -hex 24 > "secrets/$name"
   # Each image has another user; the folder keeps this machine's other users out.
   chmod 444 "secrets/$name"

@@ -31,6 +31,7 @@ from kvproxy.cli.options import (
 from kvproxy.cli.publish_command import publishing
 from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
+from kvproxy.cli.serve_output import progress_stream, say
 from kvproxy.cli.terms_command import pricing
 from kvproxy.cli.top_command import figures
 from kvproxy.cli.upkeep_commands import add_upkeep_commands
@@ -118,16 +119,22 @@ def serve(
         model__dtype=dtype,
         engine__audit=None if fleet else audit,
     )
-    from kvproxy.serve import run_server
-    from kvproxy.terminal.progress import Progress
+    from kvproxy.runtime.garbage_collection import uncollected_imports
+
+    with uncollected_imports():
+        from kvproxy.serve import run_server
+        from kvproxy.terminal.progress import Progress
+
+    form = settings.telemetry.log_format
 
     def announce(bound_host: str, bound_port: int) -> None:
         url = _base_url(bound_host, bound_port)
-        typer.echo(f"serving {', '.join(settings.served_names)} at {url}/v1", err=True)
+        say(f"serving {', '.join(settings.served_names)} at {url}/v1", form)
         if announce_file is not None:
             write_whole(announce_file, url + "\n")
 
-    with Progress(f"preparing {settings.served_names[0]}", unit="tensors") as progress:
+    preparing = f"preparing {settings.served_names[0]}"
+    with Progress(preparing, unit="tensors", stream=progress_stream(form)) as progress:
         raise typer.Exit(run_server(settings, announce=announce, progress=progress))
 
 

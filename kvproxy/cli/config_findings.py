@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from kvproxy.cli.port_findings import listen_finding
 from kvproxy.config import Config, read_config_file
 from kvproxy.errors import KVProxyError
 from kvproxy.settings.settings_file import SettingsFile, read_settings_file
@@ -20,7 +21,7 @@ from kvproxy.terminal.finding import Finding
 if TYPE_CHECKING:
     from kvproxy.settings.fleet_settings import FleetSettings
 
-_SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
+_SECRET = re.compile(r"key|token|secret|password|credential|authorization|cookie", re.IGNORECASE)
 _NO_SECRET = re.compile(r"access_key_id|key_?path|_file$", re.IGNORECASE)
 
 
@@ -43,6 +44,7 @@ def config_findings(
     yield from package_findings(config)
     yield from effect_findings(config)
     yield from _tariff_findings(config)
+    yield listen_finding(config.server.host, config.server.port)
     if not offline:
         yield _database_finding(config)
 
@@ -125,10 +127,19 @@ def package_findings(config: Config) -> Iterator[Finding]:
         ("postgres", "psycopg", url.startswith(("postgresql:", "postgresql+psycopg:"))),
         ("x402", "x402", bool({"evm", "upto"} & set(config.payments.methods))),
         ("fleet", "zmq", any(fleet.events != "off" for fleet in config.fleets)),
+        ("otel", "opentelemetry.sdk", config.telemetry.traces == "otlp"),
+        ("otel", "opentelemetry.exporter.otlp.proto.http", config.telemetry.traces == "otlp"),
     )
     for extra, module, used in needed:
-        if used and find_spec(module) is None:
+        if used and not _is_installed(module):
             yield Finding("fail", "packages", f"{module} is not installed", f"pip install 'kvproxy[{extra}]'")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it is in
+        return False
 
 
 def effect_findings(config: Config) -> Iterator[Finding]:
@@ -157,9 +168,21 @@ def _contradictions(config: Config) -> dict[str, tuple[str, str]]:
         found["payments"] = ("takes money for nothing: without a tariff requests are free", "set tariff")
     elif config.payments.facilitator == "local" and config.host.url is not None:
         found["payments.facilitator"] = ("local checks everything and moves no money", "name a facilitator")
+    if config.telemetry.traces != "otlp" and (config.telemetry.endpoint or config.telemetry.headers):
+        found["telemetry.endpoint"] = ("counts for nothing: spans are not exported", "set traces: otlp")
+    if config.dashboard.enabled and config.dashboard.secret is None and _is_shared(config):
+        found["dashboard.secret"] = (
+            "is not set: people who log in at one of several proxies are not logged in at the others",
+            "give all of them the same one",
+        )
     if objects.url is None and (objects.acknowledge == "objects" or objects.options):
         found["store.objects"] = ("counts for nothing: it has no url", "set store.objects.url")
     return found
+
+
+def _is_shared(config: Config) -> bool:
+    """Whether other proxies may use the same database."""
+    return (config.database.url or "").startswith("postgresql")
 
 
 def _tariff_findings(config: Config) -> Iterator[Finding]:

@@ -61,6 +61,11 @@ def seconds(value: float | None) -> str:
     return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
 
 
+def ratio(value: float | None) -> str:
+    """Return how many times one value is another: ``7.3``, ``129``, ``1,204``."""
+    return NOTHING if value is None else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+
+
 def byte_size(value: float | None) -> str:
     """Return a number of bytes with a binary unit: ``1.5 GiB``."""
     if value is None:
@@ -122,6 +127,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "share": share,
     "seconds": seconds,
     "byte_size": byte_size,
+    "ratio": ratio,
     "money": money,
     "short_money": short_money,
     "clock_time": clock_time,

@@ -22,6 +22,7 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.pipeline import Request
+from kvproxy.runtime.request_context import traced_work
 
 QUESTION = "In one paragraph, what is this text about, whom does it concern, and what does it ask of them?"
 
@@ -65,7 +66,8 @@ class Verifier:
         found = known.document.ref
         quarantine = None if self._local.info.fleet else self._quarantine
         if known.quarantined is not None and quarantine is not None:
-            await quarantine.recompute(found)
+            with traced_work("recompute"):
+                await quarantine.recompute(found)
         cases = list(self._cases(known))
         counted = _VerifyProgress(progress, len(cases))
         done = []
@@ -103,7 +105,9 @@ class Verifier:
     async def _one(
         self, ref: DocumentRef, case: _Case, caller: Caller, new_tokens: int, counted: _VerifyProgress
     ) -> Verification:
-        prompt = await self._composer.compose_async(self._request(ref, case, caller), caller)
+        with traced_work("compose", case.name) as work:
+            prompt = await self._composer.compose_async(self._request(ref, case, caller), caller)
+            work.tokens = len(prompt.token_ids)
         room = self._local.info.max_context - len(prompt.token_ids) - 1
         if room < 1:
             raise ContextTooLong(
@@ -113,7 +117,9 @@ class Verifier:
             )
         try:
             reader = caller.reading(span.scope for span in prompt.documents)
-            comparison = await self._local.compare(prompt, reader, min(new_tokens, room), counted.begin())
+            with traced_work("prove", case.name) as work:
+                comparison = await self._local.compare(prompt, reader, min(new_tokens, room), counted.begin())
+                work.tokens = len(prompt.token_ids)
         except HitLost as e:
             return Verification(str(ref), case.name, exact=False, note=e.message)
         if isinstance(comparison, FleetComparison):

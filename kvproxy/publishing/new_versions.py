@@ -21,6 +21,7 @@ from kvproxy.publishing.document_pins import PinRoom
 from kvproxy.publishing.document_quotas import DocumentQuotas
 from kvproxy.publishing.holdings import DocumentHolding
 from kvproxy.publishing.publishing_parts import PublishingParts
+from kvproxy.runtime.request_context import traced_work
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 
@@ -69,8 +70,9 @@ class NewVersions:
             ``made = await new_versions.publish(draft, caller, FreeHosting(), None)``
         """
         parts, text = self._parts, draft.document
-        prepared = await asyncio.to_thread(parts.preparer.prepare, text.id, text.text)
-        tokens = sum(len(p.token_ids) for p in prepared.prefixes)
+        with traced_work("tokenize") as work:
+            prepared = await asyncio.to_thread(parts.preparer.prepare, text.id, text.text)
+            tokens = work.tokens = sum(len(p.token_ids) for p in prepared.prefixes)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if draft.pinned else []
         adding = usage_of(prepared.tokenized, prepared.prefixes)
         async with AsyncExitStack() as held:
@@ -91,7 +93,9 @@ class NewVersions:
             checked = 0 if draft.arrival is None else draft.arrival.computed
 
             async def appear() -> None:
-                await self._make_visible(prepared.known(document), framings, room, drops, pinned=draft.pinned)
+                known = prepared.known(document)
+                with traced_work("register"):
+                    await self._make_visible(known, framings, room, drops, pinned=draft.pinned)
                 charge.settle(computed + checked)
 
             # From here on all or nothing, even if the client disconnects: what is visible is paid for.

@@ -14,6 +14,7 @@ from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import KVProxyError
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
+from kvproxy.runtime.request_context import traced_work
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -55,10 +56,13 @@ class PublishedPages:
         planted = () if arrival is None else arrival.prefixes
         try:
             if arrival is not None:
-                await arrival.plant(document)
+                with traced_work("plant"):
+                    await arrival.plant(document)
             for prefix in prefixes:
                 report = partial(_report, progress, done, total) if progress is not None else None
-                kept = await self._local.keep(prefix.token_ids, scope, report, owner, reuse)
+                with traced_work("prefill", prefix.name) as work:
+                    kept = await self._local.keep(prefix.token_ids, scope, report, owner, reuse)
+                    work.tokens = kept.computed
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:

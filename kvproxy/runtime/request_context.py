@@ -1,4 +1,5 @@
-"""`RequestContext`: the request that the running code works for, as log lines and calls to other servers name it.
+"""`RequestContext`: the request that the running code works for, as log lines, calls to other servers and the record of
+its work name it.
 
 It lies in a context variable, which tasks and worker threads that a request starts inherit. Nothing here knows
 OpenTelemetry: :mod:`kvproxy.telemetry.tracing` fills it in.
@@ -6,13 +7,13 @@ OpenTelemetry: :mod:`kvproxy.telemetry.tracing` fills it in.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
-from urllib.parse import urlsplit
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -31,11 +32,23 @@ class OutgoingCall(Protocol):
         """Note the end of the answer, or the failure that ended it. Idempotent; any thread."""
 
 
-class CallTracing(Protocol):
-    """Makes the record of each outgoing call of one request."""
+@dataclass(slots=True)
+class WorkNote:
+    """The facts of a piece of work that are known at its end."""
 
-    def call(self, method: str, host: str, port: int | None) -> OutgoingCall:
+    tokens: int | None = None
+    framing: str | None = None
+    """The name of the prefix that it was about."""
+
+
+class CallTracing(Protocol):
+    """Makes the records of one request: of its outgoing calls, and of work that has ended."""
+
+    def call(self, method: str, url: str) -> OutgoingCall:
         """Begin the record of one call. Any thread."""
+
+    def work(self, name: str, began: float, ended: float, note: WorkNote) -> None:
+        """Record work from ``began`` to ``ended``, both of ``time.perf_counter``. Any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +84,26 @@ def serving(context: RequestContext) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
-def begin_call(method: str, host: str, port: int | None = None) -> OutgoingCall:
+def begin_call(method: str, url: str) -> OutgoingCall:
     """Begin the record of a call to another server, which must be ended; without a trace it records nothing.
 
-    Example: ``call = begin_call("POST", "gpu-1", 8000)``
+    Example: ``call = begin_call("POST", "http://gpu-1:8000/v1/completions")``
     """
     context = _CURRENT.get()
     if context is None:
         return _UNRECORDED
     if context.calls is None:
         return _Unrecorded(context.headers)
-    return context.calls.call(method, host, port)
+    return context.calls.call(method, url)
 
 
 @contextmanager
-def outgoing_call(method: str, host: str, port: int | None = None) -> Iterator[OutgoingCall]:
+def outgoing_call(method: str, url: str) -> Iterator[OutgoingCall]:
     """Record the block as one call to another server; an exception is its failure.
 
-    Example: ``with outgoing_call("POST", "gpu-1", 8000) as call: post(headers=call.headers)``
+    Example: ``with outgoing_call("POST", url) as call: post(url, headers=call.headers)``
     """
-    call = begin_call(method, host, port)
+    call = begin_call(method, url)
     try:
         yield call
     except BaseException as e:
@@ -99,16 +112,19 @@ def outgoing_call(method: str, host: str, port: int | None = None) -> Iterator[O
     call.end()
 
 
-def address_of(url: str) -> tuple[str, int | None]:
-    """Return host and port of a URL, for the record of a call; no port where its scheme says it.
+@contextmanager
+def traced_work(name: str, framing: str | None = None) -> Iterator[WorkNote]:
+    """Record the block as work of the current request; without a trace it records nothing. A block that raises is
+    recorded too, up to then.
 
-    Example: ``address_of("http://gpu-1:8000/v1") == ("gpu-1", 8000)``
+    Example: ``with traced_work("tokenize") as note: note.tokens = len(encode(text))``
     """
-    parts = urlsplit(url)
+    context, note, began = _CURRENT.get(), WorkNote(framing=framing), time.perf_counter()
     try:
-        return parts.hostname or "", parts.port
-    except ValueError:  # no number
-        return parts.hostname or "", None
+        yield note
+    finally:
+        if context is not None and context.calls is not None:
+            context.calls.work(name, began, time.perf_counter(), note)
 
 
 @dataclass(frozen=True, slots=True)

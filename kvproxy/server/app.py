@@ -65,6 +65,7 @@ def build_app(components: Components) -> web.Application:
         app[DASHBOARD] = open_dashboard(components.dashboard_secret)
         app[DASHBOARD].serve(app.router)
         app[ERROR_VIEW] = problem_view
+        app.on_startup.append(_prepare_views)
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
     app.on_response_prepare.append(close_at_end)
@@ -107,6 +108,12 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         require(caller, needed)
     with components.drain.track():
         return await handler(request)
+
+
+async def _prepare_views(app: web.Application) -> None:
+    """Do before the first request what it would wait for: templates are compiled, and the documents put in order."""
+    await app[DASHBOARD].ready()
+    await app[COMPONENTS].publisher.prepare_lists()
 
 
 async def _show(request: web.Request, row: DashboardRoute, handler: Handler) -> web.StreamResponse:

@@ -31,6 +31,8 @@ class TelemetrySettings(Section):
     document_ids: bool = False
     """True: spans name the document of a hit or miss, private ones too."""
     log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level of lines. ``debug`` is about kvproxy's own lines alone."""
 
     @field_validator("endpoint")
     @classmethod

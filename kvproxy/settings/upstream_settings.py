@@ -14,7 +14,7 @@ class UpstreamSettings(Section):
 
     name: str = Field(min_length=1)
     """The model's name here; several entries of one name share its requests."""
-    params: dict[str, Any]
+    params: dict[str, Any] = Field(repr=False)
     """Parameters for litellm's Router: ``model`` with the provider in front, ``api_key``, ``api_base`` and others."""
     passthrough: bool = False
     """Pass requests through byte for byte, without litellm; ``params`` are model, api_base and api_key then."""

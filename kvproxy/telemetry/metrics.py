@@ -30,44 +30,14 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 # Seconds. For the time to the first token vLLM's buckets: a CPU needs the upper ones. For whole requests
 # OpenTelemetry's (gen_ai.server.request.duration), with a minute and more for long answers.
 TTFT_S = (
-    0.001,
-    0.005,
-    0.01,
-    0.02,
-    0.04,
-    0.06,
-    0.08,
-    0.1,
-    0.25,
-    0.5,
-    0.75,
-    1,
-    2.5,
-    5,
-    7.5,
-    10,
-    20,
-    40,
-    80,
-    160,
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1, 2.5, 5, 7.5, 10, 20, 40, 80, 160),
 )
-TOTAL_S = (
-    0.01,
-    0.02,
-    0.04,
-    0.08,
-    0.16,
-    0.32,
-    0.64,
-    1.28,
-    2.56,
-    5.12,
-    10.24,
-    20.48,
-    40.96,
-    81.92,
-    163.84,
-    327.68,
+TOTAL_S = tuple(round(0.01 * 2**n, 2) for n in range(16))
+# OpenTelemetry's (gen_ai.server.time_per_output_token), with those of fast GPUs below and of slow CPUs above.
+TOKEN_S = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
+    *(1.0, 2.5, 5.0),
 )
 
 
@@ -104,6 +74,11 @@ class Metrics:
             "From a request's arrival to its first token, by whether it was a hit",
             ("cache",),
             buckets=TTFT_S,
+        )
+        self._token_s = histogram(
+            "kvproxy_time_per_output_token_seconds",
+            "For each token of an answer behind its first one, as the client got them; one value for an answer",
+            buckets=TOKEN_S,
         )
         self._open_token_counters()
         self._bills = BillCounters(self._registry)
@@ -182,6 +157,8 @@ class Metrics:
             self._prompt_tokens.labels(source).inc(tokens)
         self._replicas.ended(meter)
         self._generation_tokens.inc(meter.generated)
+        if (token_s := meter.token_s) is not None:
+            self._token_s.observe(token_s)
 
     def follow(self, figures: Callable[[], Figures]) -> None:
         """Show the engine's figures; ``figures`` is called at each scrape."""

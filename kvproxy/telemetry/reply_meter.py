@@ -12,7 +12,7 @@ class Meter:
     """Token counts of one reply, updated while it is sent and added to the metrics when it is closed."""
 
     def __init__(self, started: Started, prompt_tokens: int, close: Callable[[Meter], None]) -> None:
-        self._started = started
+        self._started, self._began = started, time.perf_counter()
         self._prompt_tokens = prompt_tokens
         self._close: Callable[[Meter], None] | None = close
         self._generated: dict[int, int] = {}
@@ -74,6 +74,15 @@ class Meter:
             return "unreported"
         difference = self._reported - self._started.cached_tokens
         return "equal" if difference == 0 else "fewer" if difference < 0 else "more"
+
+    @property
+    def token_s(self) -> float | None:
+        """Seconds for each token behind the first one, of the longest choice, as the client got them; None where there
+        is no second one, and for an upstream's answer, whose pieces are no tokens."""
+        steps = max(self._generated.values(), default=0) - 1
+        if self._started.parsed or self.ended_at is None or steps < 1:
+            return None
+        return (self.ended_at - self._began) / steps
 
     @property
     def generated(self) -> int:

@@ -20,7 +20,8 @@ class Timings:
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
-        self._began = clock()
+        self.began = clock()
+        """The moment that it was made."""
         self._waited = 0.0
         self._named: dict[str, float] = {}
         self.phases: list[tuple[str, float, float]] = []
@@ -58,12 +59,12 @@ class Timings:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the clock started."""
-        return self._clock() - self._began
+        return self._clock() - self.began
 
     @property
     def proxy_s(self) -> float:
         """Seconds since the clock started, without the waits."""
-        return self._clock() - self._began - self._waited
+        return self._clock() - self.began - self._waited
 
     def report(self, started: Started) -> dict[str, float]:
         """Return seconds by name for ``Server-Timing``: the named phases, the engine's figures, and ``proxy``."""

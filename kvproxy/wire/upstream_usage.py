@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kvproxy.events import Usage
@@ -18,6 +20,55 @@ MOST_KEPT = 16 * 2**20
 _ENDS = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 
 
+_MOST_NAME = 128
+"""Characters of a name that an upstream sent: an answer's id, a model, a reason."""
+
+
+@dataclass(slots=True)
+class UpstreamNames:
+    """The names in one upstream's answer, for the record of its request: cut to a bounded length, none of them text."""
+
+    id: str | None = None
+    model: str | None = None
+    """The model that answered, by its own word: of a fallback another one than was asked."""
+    reasons: dict[int, str] = field(default_factory=dict)
+    """The reasons that choices ended with, in the upstream's words."""
+    first_at: float | None = None
+    """``time.perf_counter`` of the first piece."""
+
+    def read(self, value: Mapping[str, Any]) -> None:
+        """Read a whole answer or one event of a stream."""
+        self.first_at = self.first_at or time.perf_counter()
+        for holder in (value, value.get("response"), value.get("message")):
+            if isinstance(holder, Mapping):
+                self._read_head(holder)
+        delta = value.get("delta")
+        if isinstance(delta, Mapping):
+            self._end(0, delta.get("stop_reason"))
+
+    def _read_head(self, holder: Mapping[str, Any]) -> None:
+        if isinstance(id := holder.get("id"), str) and id:
+            self.id = self.id or id[:_MOST_NAME]
+        if isinstance(model := holder.get("model"), str) and model:
+            self.model = model[:_MOST_NAME]
+        self._end(0, holder.get("stop_reason"))
+        if holder.get("object") == "response" and holder.get("status") in (
+            "completed",
+            "incomplete",
+            "failed",
+        ):
+            self._end(0, holder["status"])
+        choices = holder.get("choices")
+        for at, choice in enumerate(choices if isinstance(choices, list) else ()):
+            if isinstance(choice, Mapping):
+                index = choice.get("index")
+                self._end(index if isinstance(index, int) else at, choice.get("finish_reason"))
+
+    def _end(self, choice: int, reason: Any) -> None:
+        if isinstance(reason, str) and reason and len(self.reasons) < _MOST_NAME:
+            self.reasons[choice] = reason[:_MOST_NAME]
+
+
 class UpstreamCounts:
     """Counts of one answer. An upstream that reports no usage is estimated: a token for each piece of a stream, for
     four bytes of a whole answer, and for four bytes of the request's body."""
@@ -28,6 +79,7 @@ class UpstreamCounts:
         self._counts: dict[str, int] = {}
         self._pieces = 0
         self._answer_bytes = 0
+        self.names = UpstreamNames()
         self.begun = False
         """True once anything of the answer has come."""
         self.ended = False
@@ -36,6 +88,7 @@ class UpstreamCounts:
     def see(self, value: Mapping[str, Any]) -> None:
         """Read a whole answer or one event of a stream."""
         self.begun = True
+        self.names.read(value)
         self._pieces += self._pieces_of(value)
         self.ended = self.ended or value.get("type") in _ENDS
         for holder in (value, value.get("response"), value.get("message")):
@@ -67,10 +120,18 @@ class UpstreamCounts:
         generated = counts.get("completion_tokens", counts.get("output_tokens", 0))
         return Usage(prompt, max(generated, 0 if self.ended else self._pieces), min(cached, prompt))
 
+    @property
+    def cache_writes(self) -> int:
+        """Tokens of the prompt that the upstream has written to its own cache, by its report."""
+        return self._counts.get("cache_creation_input_tokens", self._counts.get("cache_write_tokens", 0))
+
+    @property
+    def reasoning(self) -> int:
+        """Tokens of the answer that were reasoning, by the upstream's report."""
+        return self._counts.get("reasoning_tokens", 0)
+
     def _add(self, counts: Mapping[str, Any]) -> None:
-        details = counts.get("prompt_tokens_details") or counts.get("input_tokens_details")
-        nested = details.items() if isinstance(details, Mapping) else ()
-        for name, value in (*counts.items(), *nested):
+        for name, value in (*counts.items(), *_details(counts, "prompt", "input", "completion", "output")):
             if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
                 self._counts[str(name)] = value
 
@@ -128,6 +189,12 @@ class RawUsage:
             return
         if isinstance(decoded, dict):
             self._counts.see(decoded)
+
+
+def _details(counts: Mapping[str, Any], *sides: str) -> list[tuple[str, Any]]:
+    """Return the counts below ``prompt_tokens_details`` and its like."""
+    found = [counts.get(f"{side}_tokens_details") for side in sides]
+    return [item for details in found if isinstance(details, Mapping) for item in details.items()]
 
 
 def _interesting(line: bytes) -> bool:

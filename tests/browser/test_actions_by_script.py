@@ -11,6 +11,7 @@ from playwright.async_api import Page, Route, expect
 from tests.browser.conftest import Visit
 from tests.browser.staged_proxy import StagedProxy, rules
 from tests.browser.test_publishing_by_hand import form_of
+from tests.browser.watched_page import WIDTHS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="session")]
 
@@ -73,6 +74,20 @@ async def test_lines_are_copied_with_and_without_a_clipboard(
     await expect(button).to_have_text("Copied")
     if clipboard:
         assert (await page.evaluate("navigator.clipboard.readText()")).startswith("curl http://")
+
+
+async def test_the_longest_id_fits_a_telephone(visit: Visit, staged: StagedProxy) -> None:
+    id = "dana/" + "x" * 123
+    staged.publish("dana", id, rules("Of a long name", 4), visibility="private")
+    watched = await visit("dana", f"/ui/documents/{id}", viewport={"width": WIDTHS[0], "height": 844})
+    for path in (
+        f"/ui/documents/{id}",
+        f"/ui/documents/{id}?confirm=delete",
+        "/ui/documents",
+        "/ui/playground",
+    ):
+        await watched.page.goto(path)
+        assert await watched.overflow() == 0, path
 
 
 async def refuse_streams(page: Page, status: int) -> asyncio.Event:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def lines(result: Result, level: str) -> list[str]:
 def test_a_right_one_is_said_to_be_and_starts_nothing(file: Path) -> None:
     result = check(file)
     assert result.exit_code == 0
-    assert [line.split(":")[0] for line in lines(result, "ok")] == ["config", "model", "database"]
+    assert [line.split(":")[0] for line in lines(result, "ok")] == ["config", "model", "port", "database"]
     assert "is made when the server starts" in result.stdout
     assert not (file.parent / "store").exists()
 
@@ -56,11 +58,26 @@ def test_it_names_the_models(file: Path) -> None:
 
 
 def test_every_fault_has_a_line(file: Path) -> None:
-    file.write_text("databse: {}\nserver: {port: -1, api_keys: [{name: a, key: short}]}\n")
+    file.write_text(
+        "databse: {}\nnothing-like-it: 1\n"
+        "server: {prot: 1, port: -1, api_keys: [{nam: a, name: a, key: short}]}\n"
+        "fleets: [{name: f, model: m, replicas: [{uri: 'http://a:1', url: 'http://a:1', weight: 0}]}]\n"
+    )
     result = check(file)
     assert result.exit_code == 2
-    [told] = lines(result, "fail")  # an unknown section is told before the others are read
-    assert "did you mean 'database'" in told
+    told = lines(result, "fail")
+    names = "unknown setting 'databse'; did you mean 'database'?; unknown setting 'nothing-like-it'; known"
+    for part in (
+        names,
+        "server: unknown setting 'prot'; did you mean 'port'?",
+        "fleets.0.replicas.0: unknown setting 'uri'; did you mean 'url'?",
+        "server.api_keys.0: unknown setting 'nam'; did you mean 'name'?",
+        "server.port: ",  # faults beside an unknown name
+        "fleets.0.replicas.0.weight: ",
+        "server.api_keys.0.key: ",
+    ):
+        assert [line for line in told if part in line], part
+    assert len(told) == 7
     file.write_text(
         f"server: {{port: -1, host: [], metrics_key: '{KEY}', api_keys: [{{name: a, key: x}}]}}\n"
     )
@@ -147,6 +164,8 @@ def test_secrets_are_the_fields_that_are_not_shown() -> None:
         ("billing: {currency: EUR}", "billing: counts for nothing: without a tariff"),
         ("payments: {methods: [kvbalance]}", "payments: takes money for nothing"),
         ("store: {objects: {acknowledge: objects}}", "store.objects: counts for nothing"),
+        ("telemetry: {endpoint: 'http://collector:4318'}", "telemetry.endpoint: counts for nothing"),
+        (f"telemetry: {{headers: {{authorization: {KEY}}}}}", "telemetry.endpoint: counts for nothing"),
     ],
 )
 def test_settings_that_contradict_each_other(file: Path, settings: str, told: str) -> None:
@@ -189,6 +208,40 @@ def test_a_package_that_is_not_there(file: Path, monkeypatch: pytest.MonkeyPatch
     file.write_text("store: {objects: {url: s3://b/p}}\n")
     [told] = lines(check(file), "fail")
     assert told == "packages: obstore is not installed; pip install 'kvproxy[objects]'"
+
+
+@pytest.mark.parametrize("missing", ["opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"])
+def test_the_exporter_of_traces_that_is_not_there(
+    file: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    def find(name: str) -> object:
+        if name == missing:
+            raise ModuleNotFoundError(name)  # as for a module of a package that is missing
+        return find_spec(name)
+
+    monkeypatch.setattr(config_findings, "find_spec", find)
+    file.write_text("telemetry: {traces: otlp}\n")
+    assert lines(check(file), "fail") == [
+        f"packages: {missing} is not installed; pip install 'kvproxy[otel]'"
+    ]
+
+
+def test_sessions_of_several_proxies(file: Path) -> None:
+    file.write_text("database: {url: 'postgresql+psycopg://u@127.0.0.1:1/db'}\n")
+    [told] = lines(check(file, "--offline"), "warn")
+    assert told.startswith("dashboard.secret: is not set") and told.endswith("the same one")
+    with file.open("a") as more:
+        more.write(f"dashboard: {{secret: {KEY}}}\n")
+    assert lines(check(file, "--offline"), "warn") == []
+
+
+def test_a_port_that_another_program_has(file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file.write_text(f"server: {{port: {port}}}\n")
+        result = check(file)
+    assert result.exit_code == 2
+    assert [line for line in lines(result, "fail") if line.startswith(f"port: 127.0.0.1:{port}: ")]
 
 
 def test_offline_the_database_is_not_asked(file: Path) -> None:

@@ -81,3 +81,13 @@ def test_times_are_utc() -> None:
     assert shown.clock_time(0) == "00:00:00" and shown.clock_time(None) == NOTHING
     assert shown.full_time(86_399) == "1970-01-01 23:59:59 UTC" and shown.full_time(None) == NOTHING
     assert shown.iso_time(0) == "1970-01-01T00:00:00Z" and shown.count(1234.4) == "1,234"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, NOTHING), (0.98, "1.0"), (7.33, "7.3"), (9.96, "10"), (128.4, "128"), (1204.5, "1,204")],
+)
+def test_a_ratio_has_a_digit_behind_the_point_while_that_tells_something(
+    value: float | None, text: str
+) -> None:
+    assert shown.ratio(value) == text

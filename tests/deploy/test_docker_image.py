@@ -85,6 +85,13 @@ def test_signals_reach_the_proxy(target: str) -> None:
     assert steps["STOPSIGNAL"] == "SIGTERM"
 
 
+def test_downloads_stay_out_of_layers() -> None:
+    installing = [run for stage in STAGES.values() for run in stage.all("RUN") if "pip install" in run]
+    assert len(installing) == len(TARGETS)
+    assert all(run.startswith("--mount=type=cache,target=/root/.cache/pip ") for run in installing)
+    assert all("--no-cache-dir" in run for run in STAGES["wheel"].all("RUN"))
+
+
 def test_only_the_engines_images_have_the_engine() -> None:
     installed = {name: " ".join(STAGES[f"packages-{name}"].all("RUN")) for name in TARGETS}
     assert "torch" not in installed["fleet"] and "fleet_requirements.py" in installed["fleet"]
@@ -177,7 +184,8 @@ def test_the_steps_of_the_wheel_in_an_empty_folder(tmp_path: Path) -> None:
     ).stdout
     assert "aiohttp" in printed and "torch" not in printed
     program = (
-        "import kvproxy, kvproxy.engine.native.kernel_library as k\nprint(kvproxy.__file__, k.load_kernels())"
+        "import kvproxy, kvproxy.engine.native.kernel_library as k\n"
+        "print(kvproxy.__file__, type(k.load_kernels()).__name__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -37,8 +37,8 @@ def settings(proxy: str, folder: Path) -> Config:
     """A proxy's settings, with the secrets that compose mounts for it: made here, in ``folder``."""
     secrets = folder / f"secrets-{proxy}"
     secrets.mkdir(exist_ok=True)
-    for number, name in enumerate(SERVICES[proxy]["secrets"]):
-        (secrets / name).write_text(f"a-secret-of-sixteen-{number}\n")
+    for name in SERVICES[proxy]["secrets"]:
+        (secrets / name).write_text(f"a-secret-of-sixteen-{name}\n")
     text = (FOLDER / mounts(proxy)["/etc/kvproxy/kvproxy.yaml"]).read_text(encoding="utf-8")
     (folder / f"{proxy}.yaml").write_text(text.replace("/run/secrets", str(secrets)), encoding="utf-8")
     return load_config(folder / f"{proxy}.yaml")
@@ -152,7 +152,7 @@ def test_a_proxys_settings_load_and_name_services(proxy: str, tmp_path: Path) ->
     (fleet,) = config.fleets
     assert [one.address for one in fleet.replicas] == [f"http://{replica}:8000" for replica in REPLICAS]
     assert config.serves_local == (proxy == "proxy-local")
-    assert ":a-secret-of-sixteen-3@database/" in str(config.database.address)
+    assert ":a-secret-of-sixteen-database_password@database/" in str(config.database.address)
     assert mounts(proxy)[str(config.store.path)].startswith("proxy-")
     assert f"{config.store.path}/keys.secret" in mounts(proxy)
     if config.store.objects.url is not None:
@@ -188,6 +188,13 @@ def test_replicas_have_gpus_of_their_own() -> None:
         SERVICES[name]["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for name in REPLICAS
     ]
     assert devices == [["0"], ["1"]]
+
+
+def test_a_session_of_one_proxy_is_one_of_the_others(tmp_path: Path) -> None:
+    secrets = {settings(proxy, tmp_path).dashboard.secret for proxy in PROXIES}
+    assert secrets == {"a-secret-of-sixteen-dashboard_secret"}
+    # With its port: a form's Origin is compared with the Host that its proxy sees.
+    assert "proxy_set_header Host $http_host;" in (FOLDER / "nginx.conf").read_text(encoding="utf-8")
 
 
 def test_the_front_knows_the_proxies_and_does_not_buffer() -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from kvproxy.config import Config, load_config
 from tests.deploy.dockerfile import ROOT
+from tests.settings.secret_settings import LISTS, LITERALS
 
 CHART = ROOT / "deploy" / "helm" / "kvproxy"
 HELM = ROOT / ".deploy-tools" / "bin" / "helm"
@@ -77,6 +78,13 @@ def test_the_defaults_and_the_examples_fit_the_schema() -> None:
         jsonschema.validate(values, SCHEMA, jsonschema.Draft202012Validator)
 
 
+def test_its_rules_are_those_of_deploy_observability() -> None:
+    own = (CHART / "alerts.yaml").read_text(encoding="utf-8")
+    rules = (ROOT / "deploy" / "observability" / "alerts.yaml").read_text(encoding="utf-8")
+    assert own == rules, "run: python -m deploy.docs.write_pages"
+    assert not [path for path in CHART.rglob("*") if path.is_symlink()], "no archive need keep a link"
+
+
 def test_the_schema_names_every_value() -> None:
     def same(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> None:
         named = set(schema["properties"]) - {"global"}
@@ -102,6 +110,17 @@ def test_the_schema_names_every_value() -> None:
         ("config.server.port", 80),
         ("fleet.config.fleets", [{"name": "f", "replicas": [{"url": "http://a", "api_key": "written-out"}]}]),
         ("config.upstreams", [{"name": "u", "params": {"model": "openai/u", "api_key": "written-out"}}]),
+        ("config.dashboard.secret", "a-secret-written-out"),
+        ("config.telemetry", {"headers": {"Authorization": "Bearer written-out"}}),
+        ("config.store.objects", {"options": {"access_key": "written-out"}}),
+        (
+            "config.upstreams",
+            [{"name": "u", "params": {"model": "bedrock/u", "aws_secret_access_key": "out"}}],
+        ),
+        (
+            "config.upstreams",
+            [{"name": "u", "params": {"model": "u", "extra_headers": {"x-api-key": "out"}}}],
+        ),
         ("fleet.replica", 2),
         ("networkPolicy.replicas.podSelector", {}),
         ("ingress.component", "both"),
@@ -110,6 +129,33 @@ def test_the_schema_names_every_value() -> None:
 def test_values_that_would_leak_or_fail_are_refused(dotted: str, value: object) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(changed(FULL, dotted, value), SCHEMA, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("name", LITERALS)
+@pytest.mark.parametrize("component", ["config", "fleet.config", "engine.config"])
+def test_no_secret_is_written_out(name: str, component: str) -> None:
+    """Of every setting that may be one: a new one fails here until the schema knows it."""
+    section, value = LITERALS[name]
+    listed = [value] if section in LISTS else value
+    with pytest.raises(jsonschema.ValidationError, match=r"is not valid|does not match|should not be valid"):
+        jsonschema.validate(
+            changed(LITTLE, f"{component}.{section}", listed), SCHEMA, jsonschema.Draft202012Validator
+        )
+
+
+def test_references_are_taken_where_secrets_are_not() -> None:
+    given = "${file:/run/secrets/kvproxy/x}"
+    sections = {
+        "telemetry": {"headers": {"authorization": f"Bearer {given}", "x-scope": "team-a"}},
+        "store": {
+            "objects": {"options": {"secret_access_key": given, "access_key_id": "me", "region": "eu"}}
+        },
+        "upstreams": [{"name": "u", "params": {"model": "u", "aws_access_key_id": "me", "api_key": given}}],
+        "dashboard": {"secret": given},
+    }
+    values = copy.deepcopy(LITTLE)
+    values["config"] = sections
+    jsonschema.validate(values, SCHEMA, jsonschema.Draft202012Validator)
 
 
 def rendered(values: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
@@ -265,3 +311,19 @@ def test_values_that_would_fail_later_are_refused_by_helm(
 ) -> None:
     with pytest.raises(AssertionError, match=told):
         rendered(changed(FULL, dotted, value), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", [FULL, LITTLE], ids=["full", "little"])
+def test_its_notes_name_what_is_missing(tmp_path: Path, values: dict[str, Any]) -> None:
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(changed(values, "fleet.replicas", 2)))
+    done = subprocess.run(
+        [HELM, "install", "kv", CHART, "--dry-run=client", "--values", tmp_path / "values.yaml"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    notes = done.stdout.partition("NOTES:")[2]
+    assert "config check" in notes and "http://127.0.0.1:8321/" in notes
+    assert ("no API keys" in notes) is (values is LITTLE)
+    assert ("dashboard.secret is empty" in notes) is (values is FULL)

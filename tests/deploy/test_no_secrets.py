@@ -48,7 +48,7 @@ def test_what_is_named_like_a_secret_is_given_from_outside(path: Path) -> None:
 
 def test_the_test_sees_settings() -> None:
     fleet = yaml.safe_load((ROOT / "fleet" / "kvproxy.yaml").read_text(encoding="utf-8"))
-    assert sum(_NAMED.search(name) is not None for name, _ in settings(fleet)) == 4
+    assert sum(_NAMED.search(name) is not None for name, _ in settings(fleet)) == 5
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

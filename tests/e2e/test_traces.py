@@ -99,6 +99,11 @@ def test_a_miss_and_a_hit(publisher: Reader, told: OtlpCollector, traced: Served
         assert all(span.began_ns <= c.began_ns <= c.ended_ns <= span.ended_ns for c in children.values())
         order = [children[name].ended_ns for name in ("match", "queue", "prefill", "decode")]
         assert order == sorted(order)
+    published = request_span(told, http__route="/kv/v1/documents")
+    work = below(told, published)
+    assert {"tokenize", "prefill", "register"} <= set(work) and published.name == "POST /kv/v1/documents"
+    assert work["prefill"].attributes["kvproxy.framing"] == "system"
+    assert seconds(work["prefill"]) > 0.5 * seconds(published), "where a publish spends its time"
     assert hit.attributes["gen_ai.usage.cache_read.input_tokens"] > 0
     assert "kvproxy.document" not in hit.attributes
     timing = cold.timing_ms
@@ -120,18 +125,24 @@ def test_the_trace_goes_on_at_an_upstream(
             call = below(told, span)["upstream"]
             assert (call.kind, call.attributes["server.address"]) == ("client", "127.0.0.1")
             assert call.attributes["http.response.status_code"] == 200 and not call.failed
+            assert call.attributes["url.full"] == f"{upstream.url}/chat/completions"
             sent = upstream.asked_with[-1]
             assert sent["traceparent"] == f"00-{TRACE}-{call.span_id}-01" and sent["tracestate"] == "rojo=1"
             if model == "far":
                 assert span.attributes["gen_ai.usage.input_tokens"] == USAGE["prompt_tokens"]
                 assert span.attributes["gen_ai.usage.cache_read.input_tokens"] == 4
+                assert span.attributes["gen_ai.usage.cache_creation.input_tokens"] == 3
+                assert span.attributes["gen_ai.usage.reasoning.output_tokens"] == 1
+                assert span.attributes["gen_ai.response.finish_reasons"] == ["stop"]
+                assert span.attributes["gen_ai.response.id"]
             told.spans.clear()
 
 
 def test_lines_of_the_log_name_request_and_trace(publisher: Reader, traced: Served) -> None:
     response = publisher.http.get("/v1/models", headers={**SOUND, "x-request-id": "req-of-the-log"})
     assert response.status_code == 200
-    lines = [json.loads(line) for line in traced.log.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in traced.log.splitlines()]
+    assert any(line["message"].startswith(f"serving {MODEL}") for line in lines)
     [line] = [line for line in lines if line.get("request_id") == "req-of-the-log"]
     assert line["trace_id"] == TRACE and line["level"] == "INFO"
     assert "GET /v1/models -> 200" in line["message"]

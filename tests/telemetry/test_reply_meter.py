@@ -67,3 +67,23 @@ def test_an_engine_of_this_process_is_believed_at_once() -> None:
     metrics.reply(Hit(896, None), begun(896, confirmed=True), 1003, 0.1).close()
     assert counted(metrics, "prompt_tokens", 'source="cached"') == 896
     assert counted(metrics, "fleet_expectations", 'reported="unreported"') == 0
+
+
+def test_seconds_for_each_token_behind_the_first() -> None:
+    metrics = Metrics()
+    meter = metrics.reply(Hit(512, None), begun(512, confirmed=True), 600, 0.1)
+    before = meter.token_s
+    meter.event(0, TextDelta("a", 1))
+    meter.event(1, TextDelta("b", 1))
+    meter.event(1, Finished("stop", Usage(600, 5, 512)))
+    meter.event(0, Finished("stop", Usage(600, 1, 512)))
+    meter.close()
+    assert before is None and meter.ended_at is not None and meter.token_s is not None
+    longer = (meter.ended_at - meter._began) / 4
+    assert 0 < meter.token_s == pytest.approx(longer), "of the longest choice"
+    for tokens, parsed in ((1, False), (9, True)):
+        short = metrics.reply(Hit(1, None), Started(1, False, 0, 0, 0, parsed=parsed), 600, 0.1)
+        short.event(0, TextDelta("a", tokens))
+        short.close()
+        assert short.token_s is None
+    assert "kvproxy_time_per_output_token_seconds_count 1.0" in metrics.text().decode()

@@ -16,7 +16,7 @@ import aiohttp
 
 from kvproxy.backends.fleet.replica_errors import replica_error
 from kvproxy.backends.fleet.replica_failure import ReplicaFailed
-from kvproxy.runtime.request_context import address_of, outgoing_call
+from kvproxy.runtime.request_context import outgoing_call
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ReplicaClient:
 
         Example: ``async with client.stream("/v1/completions", body, {"x-session-id": "handbook@3"}) as pieces: ...``
         """
-        with outgoing_call("POST", *address_of(self.address)) as call:
+        with outgoing_call("POST", f"{self.address}{path}") as call:
             async with self._asked("POST", path, body, {**headers, **call.headers}) as response:
                 call.answered(response.status)
                 yield self._pieces(response)

@@ -134,7 +134,7 @@ def bounded(base: Any, limits: AnswerLimits | None = None) -> Any:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             """Send a request, and bound the answer."""
             request.headers["Accept-Encoding"] = "gzip"
-            call = begin_call(request.method, request.url.host, request.url.port)
+            call = begin_call(request.method, str(request.url))
             request.headers.update(call.headers)
             try:
                 response: httpx.Response = await super().handle_async_request(request)

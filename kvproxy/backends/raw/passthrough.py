@@ -16,7 +16,7 @@ from kvproxy.backends.base import Endpoint
 from kvproxy.backends.raw.model_rewrite import with_model
 from kvproxy.backends.raw.small_reads import SmallReads
 from kvproxy.errors import InvalidRequest, SetupError, UpstreamError
-from kvproxy.runtime.request_context import address_of, outgoing_call
+from kvproxy.runtime.request_context import outgoing_call
 
 CONNECT_S = 10.0
 KEEPALIVE_S = 4.0
@@ -53,7 +53,6 @@ class RawUpstream:
         self._name = name
         self._anthropic = dialect == "anthropic"
         self._base = _base(api_base, anthropic=self._anthropic)
-        self._host, self._port = address_of(self._base)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self._anthropic:
             self._headers |= {"x-api-key": api_key, "anthropic-version": _ANTHROPIC_VERSION}
@@ -71,21 +70,18 @@ class RawUpstream:
             )
         body = with_model(raw, self._model)  # an alias may stand there, too
         own = {name: headers[name] for name in _FORWARDED if name in headers}
-        with outgoing_call("POST", self._host, self._port) as call:
+        url = f"{self._base}/{endpoint}"
+        with outgoing_call("POST", url) as call:
             sent = {**self._headers, **own, **call.headers}
-            async with await self._answered(endpoint, body, sent) as response:
+            async with await self._answered(url, body, sent) as response:
                 call.answered(response.status)
                 yield RawResponse(response)
 
-    async def _answered(
-        self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]
-    ) -> aiohttp.ClientResponse:
+    async def _answered(self, url: str, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Return the answer, of which the head has come. Leaving its block early closes the connection, which tells the
         upstream that nobody listens."""
         try:
-            return await self._client.post(
-                f"{self._base}/{endpoint}", data=body, headers=headers, allow_redirects=False
-            )
+            return await self._client.post(url, data=body, headers=headers, allow_redirects=False)
         except TimeoutError as e:
             raise UpstreamError("The upstream did not answer in time.", status=504) from e
         except (aiohttp.ClientError, OSError) as e:

@@ -14,7 +14,8 @@ from kvproxy.dashboard.shown_values import count, short_money
 from kvproxy.dashboard.table_order import TableOrder
 from kvproxy.dashboard.views.paste_lines import PasteLines
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo
-from kvproxy.documents.library.document_listing import ListingOrder, ListingQuery
+from kvproxy.documents.library.document_listing import ListingQuery
+from kvproxy.documents.library.listed_rows import ListingOrder
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.telemetry.usage.document_use import DocumentDay, DocumentUse
 

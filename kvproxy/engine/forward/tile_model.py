@@ -126,8 +126,7 @@ def load_model(
     weights = weights_digest(folder)
     say("loading weights")
     register_attention()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
+    _join_the_log()
     try:
         if is_quantised(folder, config):
             keep = (
@@ -212,6 +211,14 @@ def weights_digest(folder: Path) -> str:
         with file.open("rb") as f:
             digest.update(hashlib.file_digest(f, "sha256").digest())
     return digest.hexdigest()
+
+
+def _join_the_log() -> None:
+    """Send transformers' errors where all lines of the log go, in that log's form; its other lines and bars nowhere."""
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    hf_logging.disable_default_handler()
+    hf_logging.enable_propagation()
 
 
 def _fingerprint(parts: Mapping[str, str]) -> str:

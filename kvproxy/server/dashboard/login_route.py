@@ -34,7 +34,7 @@ async def login_view(request: web.Request) -> web.StreamResponse:
 async def login(request: web.Request) -> web.StreamResponse:
     """Log in with the form's key: a new session, and the view that was asked for. 401 shows the form again.
 
-    Raises Overloaded after too many failures from one address.
+    Raises TooManyLogins after too many failures from one address.
     """
     attempts, address = request.app[DASHBOARD].attempts, request.remote or ""
     attempts.check(address, time.monotonic())
@@ -50,7 +50,6 @@ async def login(request: web.Request) -> web.StreamResponse:
         attempts.failed(address, time.monotonic())
         shown = {"next": asked, "fault": _fault(e, key), "logged_in": ""}
         return view_answer(request, "login.html", shown, status=e.http_status)
-    attempts.succeeded(address)
     begin_session(request, key)
     return done_answer(request, "", asked)
 

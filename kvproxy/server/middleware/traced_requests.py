@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from aiohttp import web
@@ -149,21 +150,39 @@ def _model_attributes(request: web.Request, model: str) -> Attributes:
     components = request.app[COMPONENTS]
     here = model in components.served_names
     provider = names.HERE if here else components.tracing.providers.get(model, names.PROVIDERS["openai"])
-    attributes: Attributes = {
-        names.PROVIDER: provider,
-        names.REQUEST_MODEL: model,
-        names.RESPONSE_MODEL: model,
-    }
+    asked: Attributes = {names.PROVIDER: provider, names.REQUEST_MODEL: model}
+    answered = _local_answer(request, model) if here else _upstream_answer(request)
+    return asked | answered | _usage_attributes(request)
+
+
+def _local_answer(request: web.Request, model: str) -> Attributes:
+    attributes: Attributes = {names.RESPONSE_MODEL: model}
+    if (reply := request.get(REPLY)) is None:
+        return attributes
     if request.get(STREAMING):
-        attributes[names.REQUEST_STREAM] = True
-    if (reply := request.get(REPLY)) is not None:
-        if request.get(STREAMING):
-            attributes[names.FIRST_CHUNK] = reply.ttft_s
-        if reasons := reply.meter.reasons:
-            attributes[names.FINISH_REASONS] = [reasons[index] for index in sorted(reasons)]
-    if here and (bill := request.get(BILL)) is not None and reply is not None:
+        attributes[names.FIRST_CHUNK] = reply.ttft_s
+    if reasons := reply.meter.reasons:
+        attributes[names.FINISH_REASONS] = [reasons[index] for index in sorted(reasons)]
+    if (bill := request.get(BILL)) is not None:
         attributes[names.RESPONSE_ID] = bill.request_id
-    return attributes | _usage_attributes(request)
+    return attributes
+
+
+def _upstream_answer(request: web.Request) -> Attributes:
+    """Return the answer's own names, as far as it was read: that of a raw passthrough is not, where it has no price."""
+    if (counts := request.get(UPSTREAM_COUNTS)) is None:
+        return {}
+    told = counts.names
+    attributes: Attributes = {}
+    if told.model is not None:
+        attributes[names.RESPONSE_MODEL] = told.model
+    if told.id is not None:
+        attributes[names.RESPONSE_ID] = told.id
+    if told.reasons:
+        attributes[names.FINISH_REASONS] = [told.reasons[index] for index in sorted(told.reasons)]
+    if request.get(STREAMING) and told.first_at is not None and (clock := request.get(CLOCK)) is not None:
+        attributes[names.FIRST_CHUNK] = told.first_at - clock.began
+    return attributes
 
 
 def _usage_attributes(request: web.Request) -> Attributes:
@@ -186,7 +205,12 @@ def _usages(request: web.Request) -> list[Usage]:
     if request.get(REPLY) is not None and (bill := request.get(BILL)) is not None:
         return [line.used() for line in bill.lines]
     counts = request.get(UPSTREAM_COUNTS)
-    return [counts.usage()] if counts is not None and counts.reported else []
+    if counts is None or not counts.reported:
+        return []
+    # What an upstream charges for is in its bill; these two are told and not priced here.
+    return [
+        replace(counts.usage(), cache_write_tokens=counts.cache_writes, reasoning_tokens=counts.reasoning)
+    ]
 
 
 def _cache_attributes(request: web.Request, *, document_ids: bool) -> Attributes:

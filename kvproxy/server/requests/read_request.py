@@ -13,11 +13,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from kvproxy.errors import BodyTooLarge, ExpectationFailed, InvalidRequest, UnreadableBody
 from kvproxy.runtime.off_loop import off_loop, off_loop_if_large
-from kvproxy.server.components import CLOCK, COMPONENTS, MODEL
+from kvproxy.server.components import CLOCK, COMPONENTS, MODEL, TRACE
 from kvproxy.server.middleware.error_responses import error_response
 from kvproxy.server.requests.content_encoding import TooMuch, unpacked
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.telemetry.request_timer import Timings
+from kvproxy.telemetry.tracing.asked_attributes import asked_attributes
 from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.bodies.json_text import decode_object, is_small
 
@@ -63,6 +64,8 @@ async def receive(request: web.Request, *, model: str | None = None) -> Incoming
         body = await _decoded(raw, request)
         name = model if model is not None and body.get("model") is None else _model(body)
         served = body["model"] = request[MODEL] = resolve_model(request, name)
+    if (trace := request.get(TRACE)) is not None:
+        trace.note(asked_attributes(body))
     local = served in components.served_names
     if local:
         refuse_oversized_lists(body, components.served(served).max_context)

@@ -17,6 +17,16 @@ OPERATION: Final = "gen_ai.operation.name"
 PROVIDER: Final = "gen_ai.provider.name"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 REQUEST_STREAM: Final = "gen_ai.request.stream"
+MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+TEMPERATURE: Final = "gen_ai.request.temperature"
+TOP_P: Final = "gen_ai.request.top_p"
+TOP_K: Final = "gen_ai.request.top_k"
+SEED: Final = "gen_ai.request.seed"
+CHOICES: Final = "gen_ai.request.choice.count"
+FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
 RESPONSE_ID: Final = "gen_ai.response.id"
 FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
@@ -33,6 +43,7 @@ ROUTE: Final = "http.route"
 STATUS: Final = "http.response.status_code"
 SCHEME: Final = "url.scheme"
 PATH: Final = "url.path"
+FULL_URL: Final = "url.full"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 PROTOCOL_VERSION: Final = "network.protocol.version"
@@ -49,13 +60,46 @@ CACHE_COLLAPSED: Final = "kvproxy.cache.collapsed"
 REPLICA: Final = "kvproxy.replica"
 TOKENS: Final = "kvproxy.tokens"
 """Of a phase: loaded from pages, computed, or generated."""
+FRAMING: Final = "kvproxy.framing"
+"""Of work on a document: the prefix that it was about."""
 DOCUMENT: Final = "kvproxy.document"
 """Only where the operator's setting allows it."""
 
 CONVENTIONS: Final = (
-    *(OPERATION, PROVIDER, REQUEST_MODEL, REQUEST_STREAM, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS),
+    *(
+        OPERATION,
+        PROVIDER,
+        REQUEST_MODEL,
+        REQUEST_STREAM,
+        MAX_TOKENS,
+        TEMPERATURE,
+        TOP_P,
+        TOP_K,
+        SEED,
+        CHOICES,
+    ),
+    *(
+        FREQUENCY_PENALTY,
+        PRESENCE_PENALTY,
+        OUTPUT_TYPE,
+        DIMENSIONS,
+        RESPONSE_MODEL,
+        RESPONSE_ID,
+        FINISH_REASONS,
+    ),
     *(FIRST_CHUNK, INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ, CACHE_CREATION, REASONING_TOKENS),
-    *(METHOD, ROUTE, STATUS, SCHEME, PATH, SERVER_ADDRESS, SERVER_PORT, PROTOCOL_VERSION, ERROR_TYPE),
+    *(
+        METHOD,
+        ROUTE,
+        STATUS,
+        SCHEME,
+        PATH,
+        FULL_URL,
+        SERVER_ADDRESS,
+        SERVER_PORT,
+        PROTOCOL_VERSION,
+        ERROR_TYPE,
+    ),
 )
 """All names that are the conventions' own."""
 

@@ -11,17 +11,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from kvproxy.telemetry.tracing.attribute_names import (
-    ERROR_TYPE,
-    METHOD,
-    SERVER_ADDRESS,
-    SERVER_PORT,
-    STATUS,
-)
+from kvproxy.runtime.request_context import WorkNote
+from kvproxy.telemetry.tracing.attribute_names import ERROR_TYPE, FRAMING, METHOD, STATUS, TOKENS
+from kvproxy.telemetry.tracing.called_address import address_attributes
 from kvproxy.telemetry.tracing.trace_headers import span_headers
 
 MOST_CALLS = 64
 """Calls to other servers that one request has spans for."""
+
+MOST_WORK = 256
+"""Pieces of work on documents that one request has spans for: a document has one for each framing and spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class RequestTrace:
         self._at_ns, self._clock = at_ns, clock
         self._context = set_span_in_context(span, Context())
         self._calls: list[CallSpan] = []
+        self._works, self._ended = 0, False
         self.headers = span_headers(span)
         """The headers of calls below this span."""
 
@@ -58,20 +58,34 @@ class RequestTrace:
         context = self._span.get_span_context()
         return format(context.trace_id, "032x"), format(context.span_id, "016x")
 
-    def call(self, method: str, host: str, port: int | None) -> CallSpan:
+    def call(self, method: str, url: str) -> CallSpan:
         """Begin the span of a call to another server; behind MOST_CALLS it is the request's own span that goes on in
         the call's headers. Any thread."""
-        attributes: dict[str, AttributeValue] = {METHOD: method, SERVER_ADDRESS: host}
-        if port is not None:
-            attributes[SERVER_PORT] = port
         if len(self._calls) >= MOST_CALLS:
             return CallSpan(None, self.headers)
         span = self._tracer.start_span(
-            "upstream", context=self._context, kind=SpanKind.CLIENT, attributes=attributes
+            "upstream",
+            context=self._context,
+            kind=SpanKind.CLIENT,
+            attributes={METHOD: method, **address_attributes(url)},
         )
         call = CallSpan(span, span_headers(span))
         self._calls.append(call)
         return call
+
+    def work(self, name: str, began: float, ended: float, note: WorkNote) -> None:
+        """Add the span of work that has ended, at most MOST_WORK of them. Work that goes on for others when the request
+        has ended, such as a text that is learned, is none of its own. Any thread."""
+        if self._ended or self._works >= MOST_WORK:
+            return
+        self._works += 1
+        told = {TOKENS: note.tokens, FRAMING: note.framing}
+        attributes = {name: value for name, value in told.items() if value is not None}
+        self.phase(TracedPhase(name, began, ended, attributes))
+
+    def note(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Add attributes that are known before the end. Example: ``trace.note(asked_attributes(body))``."""
+        self._span.set_attributes(attributes)
 
     def phase(self, phase: TracedPhase) -> None:
         """Add the span of a phase that has ended. A phase of no time is left out."""
@@ -94,6 +108,7 @@ class RequestTrace:
 
         Example: ``trace.end("chat qwen3-4b", {"http.response.status_code": 200}, None, failed=False)``
         """
+        self._ended = True
         for call in self._calls:
             call.end()
         self._span.update_name(name)

@@ -62,6 +62,7 @@ async def test_an_admin_sees_that_others_miss_and_nothing_of_their_texts(tmp_pat
         sent(market, "acme", "chatcmpl-2", f"The {SECRET} is old.")
         page = await market.browser.log_in(BOSS[1], "/ui/misses")
         assert "acme" in page.words and "timestamp" in page.words
+        assert "not shown" in page.words and "another tenant's" in page.words, "what is left out is said"
         assert SECRET not in page.text and "handbook" not in page.text and "chatcmpl-" not in page.text
         taken = await market.browser.get("/ui/misses/chatcmpl-2")
         assert taken.status == 404 and SECRET not in taken.text and "handbook" not in taken.text

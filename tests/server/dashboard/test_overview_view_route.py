@@ -50,6 +50,8 @@ async def test_a_tenant_sees_its_own_requests_and_an_admin_those_of_all() -> Non
         await browser.log_in(ROOT[1])
         all_of_them = await browser.get("/ui/requests")
         assert "client-of-alice/1" in all_of_them.words and "client-of-bob/1" in all_of_them.words
+        assert "those of other tenants without document and cost" in all_of_them.words
+        assert "A dash stands where nothing is known" in all_of_them.words
         assert "client-of-bob-again/1" not in all_of_them.words, "it asked to leave nothing behind"
         assert "secret" not in all_of_them.text
 

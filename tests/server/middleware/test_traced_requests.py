@@ -117,7 +117,7 @@ async def test_the_trace_is_carried_to_other_servers(
     complete = proxy.misses.complete
 
     async def calling(endpoint: Any, body: dict[str, Any]) -> dict[str, Any]:
-        call = begin_call("POST", "far", 80)
+        call = begin_call("POST", "http://far/v1/chat/completions?key=k")
         carried.append(dict(call.headers))
         call.answered(200)
         call.end()

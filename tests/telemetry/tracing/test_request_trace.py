@@ -44,16 +44,16 @@ def test_phases_keep_their_times(kept: KeptSpans, trace: RequestTrace) -> None:
 
 
 def test_a_call_has_headers_of_its_own_and_ends_once(kept: KeptSpans, trace: RequestTrace) -> None:
-    call = trace.call("POST", "gpu-1", 8000)
+    call = trace.call("POST", "http://gpu-1:8000/v1/completions")
     assert call.headers["traceparent"] != trace.headers["traceparent"]
     call.answered(503)
     call.end()
     call.end(OSError("late"))
-    left = trace.call("POST", "gpu-2", None)
+    left = trace.call("POST", "https://gpu-2/")
     left.end(asyncio.CancelledError())
-    lost = trace.call("POST", "gpu-3", None)
+    lost = trace.call("POST", "https://gpu-3/")
     lost.end(ConnectionResetError())
-    trace.call("POST", "gpu-4", None)
+    trace.call("POST", "https://gpu-4/")
     trace.end("chat fake", {}, "client_left", failed=False)
     refused, cancelled, reset, unended, request = kept.all
     assert told(refused)["error.type"] == "503" and refused.status.status_code is StatusCode.ERROR
@@ -65,7 +65,7 @@ def test_a_call_has_headers_of_its_own_and_ends_once(kept: KeptSpans, trace: Req
 
 
 def test_behind_so_many_calls_none_is_recorded(kept: KeptSpans, trace: RequestTrace) -> None:
-    calls = [trace.call("POST", "gpu-1", None) for _ in range(MOST_CALLS + 2)]
+    calls = [trace.call("POST", "http://gpu-1/") for _ in range(MOST_CALLS + 2)]
     assert calls[-1].headers == trace.headers
     calls[-1].answered(500)
     calls[-1].end()
