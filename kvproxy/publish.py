@@ -41,7 +41,6 @@ from kvproxy.publishing.new_versions import NewVersions, VersionDraft
 from kvproxy.publishing.publishing_parts import make_parts
 from kvproxy.publishing.restoration import Restoration
 from kvproxy.publishing.stored_documents import stored_documents
-from kvproxy.publishing.text_preparation import MARGIN as MARGIN
 from kvproxy.publishing.text_preparation import TextPreparer
 from kvproxy.publishing.version_endings import VersionEndings
 from kvproxy.publishing.version_removal import VersionRemoval

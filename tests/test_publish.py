@@ -19,8 +19,9 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentRejected, Overloaded, StorageFull
-from kvproxy.publish import MARGIN, Publisher
+from kvproxy.publish import Publisher
 from kvproxy.publishing.expiry_clock import ExpiryClock
+from kvproxy.publishing.text_preparation import MARGIN
 from tests.documents.models import write_model
 from tests.documents.registry.own_registry import OwnRegistry
 

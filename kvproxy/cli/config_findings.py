@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from kvproxy.cli.port_findings import listen_finding
+from kvproxy.cli.store_access_findings import store_access_findings
 from kvproxy.config import Config, read_config_file
 from kvproxy.errors import KVProxyError
 from kvproxy.settings.settings_file import SettingsFile, read_settings_file
@@ -44,6 +45,7 @@ def config_findings(
     yield from package_findings(config)
     yield from effect_findings(config)
     yield from _tariff_findings(config)
+    yield from store_access_findings(config.store.path)
     yield listen_finding(config.server.host, config.server.port)
     if not offline:
         yield _database_finding(config)

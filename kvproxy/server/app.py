@@ -13,6 +13,7 @@ from kvproxy.core import Permission
 from kvproxy.server.auth import asked_retention, require
 from kvproxy.server.components import CALLER, COMPONENTS, Components
 from kvproxy.server.dashboard.dashboard_access import enter_view
+from kvproxy.server.dashboard.dashboard_headers import guard_views
 from kvproxy.server.dashboard.dashboard_problem import problem_view
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, DashboardRoute, dashboard_row, is_dashboards
 from kvproxy.server.dashboard.dashboard_routes import open_dashboard
@@ -66,6 +67,7 @@ def build_app(components: Components) -> web.Application:
         app[DASHBOARD].serve(app.router)
         app[ERROR_VIEW] = problem_view
         app.on_startup.append(_prepare_views)
+        app.on_response_prepare.append(guard_views)
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
     app.on_response_prepare.append(close_at_end)

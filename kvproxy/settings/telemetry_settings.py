@@ -27,7 +27,8 @@ class TelemetrySettings(Section):
     """Sent to the collector with every batch, such as its key."""
     sample_ratio: float = Field(default=1.0, ge=0, le=1)
     """Of requests that bring no trace; one that does follows its sender's decision."""
-    service_name: str = Field(default="kvproxy", min_length=1)
+    service_name: str | None = Field(default=None, min_length=1)
+    """``service.name`` of the spans; None: OTEL_SERVICE_NAME, else kvproxy."""
     document_ids: bool = False
     """True: spans name the document of a hit or miss, private ones too."""
     log_format: Literal["text", "json"] = "text"

@@ -36,23 +36,21 @@ def make_usage(settings: UsageSettings, market: OpenMarket, publisher: Publisher
 
 def saved_time(rates: PrefillRates, publisher: Publisher, primary: str) -> Callable[[str, int], int]:
     """Return the function that estimates the microseconds of a prefill. Until a request of the primary model was
-    prefilled, ``rates`` learn from what its documents took when they were published.
+    prefilled, ``rates`` (modified) learn from what its documents took when they were published, for the ledger as well.
 
     Example: ``saved_time(charging.rates, publisher, "qwen3-4b")("qwen3-4b", 3774)``
     """
     looked_at = -_AGAIN_S
 
-    def saved_us(model: str, tokens: int) -> int:
+    def published(model: str) -> float | None:
         nonlocal looked_at
-        saved = rates.saved_us(model, tokens)
-        if saved or not tokens or model != primary or monotonic() - looked_at < _AGAIN_S:
-            return saved
+        if model != primary or monotonic() - looked_at < _AGAIN_S:
+            return None
         looked_at = monotonic()
-        if (speed := _published_speed(publisher)) is not None:
-            rates.learn(model, LEAST_TOKENS, LEAST_TOKENS / speed)
-        return rates.saved_us(model, tokens)
+        return _published_speed(publisher)
 
-    return saved_us
+    rates.ask(published)
+    return rates.saved_us
 
 
 def _published_speed(publisher: Publisher) -> float | None:

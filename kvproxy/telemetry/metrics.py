@@ -75,11 +75,6 @@ class Metrics:
             ("cache",),
             buckets=TTFT_S,
         )
-        self._token_s = histogram(
-            "kvproxy_time_per_output_token_seconds",
-            "For each token of an answer behind its first one, as the client got them; one value for an answer",
-            buckets=TOKEN_S,
-        )
         self._open_token_counters()
         self._bills = BillCounters(self._registry)
         self._replicas = ReplicaCounters(self._registry)
@@ -90,6 +85,12 @@ class Metrics:
 
     def _open_token_counters(self) -> None:
         counter = partial(Counter, registry=self._registry)
+        self._token_s = Histogram(
+            "kvproxy_time_per_output_token_seconds",
+            "For each token of an answer behind its first one, as the client got them; one value for an answer",
+            buckets=TOKEN_S,
+            registry=self._registry,
+        )
         self._prompt_tokens = counter(
             "kvproxy_prompt_tokens",
             "Tokens of prompts, by the source of their KV; unconfirmed: a fleet's, of a client that left early",

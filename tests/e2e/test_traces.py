@@ -153,12 +153,21 @@ def test_the_trace_goes_on_at_a_replica(smollm2: Path, tmp_path: Path) -> None:
         told = stack.enter_context(collector())
         telemetry = {"traces": "otlp", "endpoint": told.url}
         fleet, proxy = stack.enter_context(served_fleet(tmp_path, smollm2, "one", telemetry=telemetry))
-        body = {"model": FLEET, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
+        messages = [{"role": "user", "content": "Hello"}]
+        bodies: dict[str, dict[str, Any]] = {
+            "/v1/chat/completions": {"messages": messages, "max_tokens": 4},
+            "/v1/completions": {"prompt": "Hello", "max_tokens": 5},
+            "/v1/responses": {"input": "Hello", "max_output_tokens": 6, "stream": True},
+            "/v1/messages": {"messages": messages, "max_tokens": 7, "stream": True},
+        }
         with httpx.Client(base_url=proxy.url, timeout=120, trust_env=False, headers=SOUND) as http:
-            assert http.post("/v1/chat/completions", json=body).status_code == 200
-        span = request_span(told, gen_ai__request__model=FLEET)
-        call = below(told, span)["upstream"]
-        assert span.attributes["kvproxy.replica"] == "one"
-        assert {"prefill", "decode"} <= set(below(told, span))
-        [sent] = [one for one in fleet.requests if one["max_tokens"] == 4]
-        assert sent["traceparent"] == f"00-{TRACE}-{call.span_id}-01"
+            for path, body in bodies.items():
+                assert http.post(path, json={"model": FLEET, **body}).status_code == 200
+        for tokens, path in enumerate(bodies, 4):
+            span = request_span(told, http__route=path)
+            call = below(told, span)["upstream"]
+            assert span.attributes["kvproxy.replica"] == "one" and span.name.endswith(f" {FLEET}")
+            assert span.attributes["gen_ai.request.max_tokens"] == tokens
+            assert {"compose", "match", "prefill", "decode"} <= set(below(told, span)), path
+            [sent] = [one for one in fleet.requests if one["max_tokens"] == tokens]
+            assert sent["traceparent"] == f"00-{TRACE}-{call.span_id}-01"

@@ -47,6 +47,12 @@ def test_documents_tell_the_speed_until_a_request_does() -> None:
     assert saved_us("small", 600) == 1_000_000, "a running mean of 500 and 1,000"
 
 
+def test_the_ledger_has_the_same_seconds_from_the_first_read_on() -> None:
+    rates, (publisher, _) = PrefillRates(), a_publisher(kept(500, 1.0))
+    saved_time(rates, publisher, "small")
+    assert rates.saved_us("small", 1_000) == 2_000_000, "booked before the usage figures are"
+
+
 def test_what_says_nothing_about_speed_is_left_out() -> None:
     publisher, holder = a_publisher(kept(500, 0.0), kept(8, 1.0))
     saved_us = saved_time(PrefillRates(), publisher, "small")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any
@@ -72,6 +72,15 @@ class BoundedStream(httpx.AsyncByteStream):
         self._unpacker = unpacker
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async with aclosing(self._plain()) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except Exception as e:  # litellm may swallow it: the record of the call has it all the same
+            self._call.end(e)
+            raise
+
+    async def _plain(self) -> AsyncGenerator[bytes, None]:
         paused = time.monotonic()
         # aiohttp's reader gives what it has without suspending, and what is read here may be read without, too: then
         # no deadline fires and nobody else is served, for as long as the upstream is faster than its reader.

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,10 +36,10 @@ _WARM_S = 2.0
 class DashboardCostPlan:
     """Length and number of the rounds, and the load."""
 
-    seconds: float = 10.0
-    """Of each round. Every view is loaded and its charts are rendered once in it, else every 30 s."""
-    rounds: int = 6
-    """The two proxies with a dashboard change their parts in each."""
+    seconds: float = 15.0
+    """Of each round. Every view is loaded anew in it, and its charts are rendered, else every 30 s."""
+    rounds: int = 4
+    """Under load, and half of them without. The two proxies with a dashboard change their parts in each."""
     rate: float = 20.0
     """Requests a second to each proxy."""
 
@@ -84,7 +84,7 @@ async def _measure(
     async with AsyncExitStack() as opened:
         sessions = [await opened.enter_async_context(session_to(url)) for url in urls]
         under_load = await _in_turns(plan, plan.rate, sessions, told)
-        idle = await _in_turns(plan, 0.0, sessions, told)
+        idle = await _in_turns(replace(plan, rounds=(plan.rounds + 1) // 2), 0.0, sessions, told)
     return {"under_load": under_load, "idle": idle}
 
 

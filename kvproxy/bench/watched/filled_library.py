@@ -1,15 +1,21 @@
-"""`fill`: many documents in a library, without the time to publish them one by one; the first ones are published."""
+"""`fill`: many documents in a library, without the time to publish them one by one; the first ones are published.
+`fill_hours`: the figures of two hours."""
 
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Iterable
 from typing import cast
 
 from kvproxy.core import Caller, DocumentRef, Span, Visibility
+from kvproxy.core.miss_causes import MissCause
 from kvproxy.documents.library.document import Document, TokenizedDocument, etag_of
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.publish import Publisher
 from kvproxy.server.auth import Keyring
+from kvproxy.telemetry.usage.ended_request import EndedRequest
+from kvproxy.telemetry.usage.usage_book import UsageBook
 
 PUBLISHED = 60
 """Documents that are published, so that they have pages. Their ids come first in every list."""
@@ -42,6 +48,31 @@ async def fill(publisher: Publisher, documents: int, visibility: str, keyring: K
         _add(publisher, number, draw, owner, seen)
     for number in range(min(documents, 30)):
         _add(publisher, documents + number, draw, callers["reader"], "private")
+
+
+def fill_hours(usage: UsageBook, tenants: Iterable[str], model: str) -> None:
+    """Count a request of each tenant every other second of the last two hours: the charts are full.
+
+    Example: ``fill_hours(usage, ["owner"], "fake")``
+    """
+    draw, now = random.Random(0), time.time()
+    causes = [cause.value for cause in MissCause]
+    for ago in range(7200, 0, -2):
+        for tenant in tenants:
+            hit = draw.random() < 0.6
+            usage.note(
+                EndedRequest(
+                    id=f"req_{ago:032}",
+                    tenant=tenant,
+                    at=now - ago,
+                    model=model,
+                    hit=hit,
+                    cause=None if hit else draw.choice(causes),
+                    prompt_tokens=1500,
+                    cached_tokens=1400 * hit,
+                    ttft_s=draw.lognormvariate(-2.0 if hit else 0.0, 1.0),
+                )
+            )
 
 
 def _add(

@@ -76,15 +76,14 @@ def bench_traces(
 
     Example: ``bench_traces(300, 8, model_folder=folder)``
     """
-    with TemporaryDirectory(prefix="kvproxy-traces-") as scratch, ExitStack() as opened:
-        collector = opened.enter_context(counting_collector())
+    each: dict[str, list[float]] = {NONE: [], UNSAMPLED: [], SAMPLED: []}
+    with counting_collector() as collector:
         address = f"http://127.0.0.1:{collector.server_port}"
-        urls: dict[str, str] = {}
-        for name, traces, ratio in ((NONE, "", 1.0), (UNSAMPLED, address, 0.0), (SAMPLED, address, 1.0)):
-            folder = str(Path(scratch, str(len(urls))))
-            plan = WatchedPlan(str(model_folder), folder, traces=traces, sample_ratio=ratio)
-            urls[name] = opened.enter_context(watched("proxy", plan)).url
-        each = asyncio.run(_measure(urls, requests, rounds, told))
+        for _ in range(rounds):
+            with _servers(model_folder, address) as urls:
+                for name, cpu_ms in asyncio.run(_measure(urls, requests)).items():
+                    each[name].append(cpu_ms)
+            told(", ".join(f"{name}: {times[-1]:.3f} ms" for name, times in each.items()))
         return {
             "machine": machine(),
             "requests": requests,
@@ -93,27 +92,40 @@ def bench_traces(
         }
 
 
-async def _measure(
-    urls: dict[str, str], requests: int, rounds: int, told: Callable[[str], None]
-) -> dict[str, list[float]]:
-    each: dict[str, list[float]] = {name: [] for name in urls}
+@contextmanager
+def _servers(model_folder: Path, collector: str) -> Iterator[dict[str, str]]:
+    """Run new processes for each round: two of the same program differ by some per cent all their lives."""
+    kinds = {NONE: ("", 1.0), UNSAMPLED: (collector, 0.0), SAMPLED: (collector, 1.0)}
+    with TemporaryDirectory(prefix="kvproxy-traces-") as scratch, ExitStack() as opened:
+        servers = {}
+        for number, (name, (traces, ratio)) in enumerate(kinds.items()):
+            folder = str(Path(scratch, str(number)))
+            plan = WatchedPlan(str(model_folder), folder, traces=traces, sample_ratio=ratio)
+            servers[name] = opened.enter_context(watched("proxy", plan)).url
+        yield servers
+
+
+async def _measure(urls: dict[str, str], requests: int) -> dict[str, float]:
+    """Return the milliseconds of processor time of a request to each server."""
     async with AsyncExitStack() as opened:
         sessions: dict[str, aiohttp.ClientSession] = {}
         for name, url in urls.items():
             sessions[name] = await opened.enter_async_context(session_to(url))
         loads = {name: SteadyLoad(session, 0.0) for name, session in sessions.items()}
-        order = random.Random(0)
-        for number in range(rounds + 1):
-            began = {name: await cpu_s(session) for name, session in sessions.items()}
-            for _ in range(requests // TURN):
-                for name in order.sample(list(loads), len(loads)):
-                    await loads[name].one_by_one(TURN)
-            await asyncio.sleep(SETTLE_S)
-            if number:  # the first round warms up
-                for name, session in sessions.items():
-                    each[name].append((await cpu_s(session) - began[name]) * 1000 / (requests // TURN * TURN))
-                told(", ".join(f"{name}: {times[-1]:.3f} ms" for name, times in each.items()))
-    return each
+        await _in_turn(loads, max(requests // 4, TURN))  # to warm up
+        began = {name: await cpu_s(session) for name, session in sessions.items()}
+        sent = await _in_turn(loads, requests)
+        return {name: (await cpu_s(sessions[name]) - began[name]) * 1000 / sent for name in sessions}
+
+
+async def _in_turn(loads: dict[str, SteadyLoad], requests: int) -> int:
+    """Send requests to each, and wait until the exporter has sent the spans; return their number."""
+    order = random.Random(0)
+    for _ in range(requests // TURN):
+        for name in order.sample(list(loads), len(loads)):
+            await loads[name].one_by_one(TURN)
+    await asyncio.sleep(SETTLE_S)
+    return requests // TURN * TURN
 
 
 def _row(times: list[float], without: list[float]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from aiohttp import web
 from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.bench.server_process import announce_to
 from kvproxy.bench.stalls.loop_watch import LoopWatch
-from kvproxy.bench.watched.filled_library import fill
+from kvproxy.bench.watched.filled_library import fill, fill_hours
 from kvproxy.core import ALL_PERMISSIONS, Permission
 from kvproxy.database.database import Database
 from kvproxy.database.migrate import migrate
@@ -111,6 +111,8 @@ async def open_proxy(plan: WatchedPlan, drain: Drain) -> AsyncIterator[Component
         await fill(publisher, plan.documents, plan.visibility, keyring)
         responses = FileResponses(folder / "responses", ttl_s=3600.0, max_size=2**24)
         records = await opened.enter_async_context(_records(folder))
+        usage = UsageBook(records, lambda model, tokens: tokens * 500)
+        fill_hours(usage, KEYS, MODEL)
         yield Components(
             created=int(time.time()),
             pipeline=Pipeline(models=[served], misses=misses, default_max_tokens=64, metrics=metrics),
@@ -121,7 +123,7 @@ async def open_proxy(plan: WatchedPlan, drain: Drain) -> AsyncIterator[Component
             keyring=keyring,
             **_LIMITS,
             drain=drain,
-            usage=UsageBook(records, lambda model, tokens: tokens * 500),
+            usage=usage,
             figures=figures,
             store_state=_store,
             fleets=_fleets,

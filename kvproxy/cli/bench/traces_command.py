@@ -18,7 +18,7 @@ def bench_traces_command(
         str, typer.Option(help="Tokenizer and chat template; it is never run.")
     ] = "smollm2-135m",
     requests: Annotated[int, typer.Option(min=10, help="To each server in a round.")] = 300,
-    rounds: Annotated[int, typer.Option(min=1, help="Of all servers in turn.")] = 6,
+    rounds: Annotated[int, typer.Option(min=1, help="Each with new servers.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
 ) -> None:
     """Measure the processor time that traces add to a request: off, on and not sampled, on."""

@@ -83,7 +83,8 @@ class OverviewShown:
 def overview_shown(
     usage: UsageOverview, engine: Figures | None, scope: ViewScope, *, priced: bool
 ) -> OverviewShown:
-    """Return the figures that the caller may see: its own, or for an admin the sums of all tenants.
+    """Return the figures that the caller may see: its own, or for an admin the sums of all tenants. ``engine``: None
+    where the caller may not see the engine's.
 
     Example: ``overview_shown(await usage.overview(scope.tenant), figures(), scope, priced=False)``
     """

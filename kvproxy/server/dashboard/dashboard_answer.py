@@ -60,8 +60,8 @@ def view_answer(
     """
     dashboard = request.app[DASHBOARD]
     sealed = request.cookies.get(_NOTICE)
-    notice = None if sealed is None else dashboard.seal.open_text(sealed, _NOTICE_BOUND)
-    alarm = None if sealed is None else dashboard.seal.open_text(sealed, _ALARM_BOUND)
+    notice = None if sealed is None else dashboard.seal.open_text(sealed, _bound_to(request, _NOTICE_BOUND))
+    alarm = None if sealed is None else dashboard.seal.open_text(sealed, _bound_to(request, _ALARM_BOUND))
     layout = layout_of(request, notice or alarm or "", alarm=alarm is not None)
     values = {"layout": layout, **(shown or {})}
     response = _html(dashboard.files.render(template, values), status)
@@ -92,11 +92,18 @@ def done_answer(request: web.Request, notice: str, path: str, *, alarm: bool = F
     else:
         response = web.Response(status=303, headers={**HEADERS, "Location": path})
     if notice:
-        bound = _ALARM_BOUND if alarm else _NOTICE_BOUND
+        bound = _bound_to(request, _ALARM_BOUND if alarm else _NOTICE_BOUND)
         sealed = request.app[DASHBOARD].seal.seal_text(notice[:_MOST_NOTICE], bound)
         _set_cookie(request, response, _NOTICE, sealed, _NOTICE_S, "/ui")
     carry_session(request, response)
     return response
+
+
+def _bound_to(request: web.Request, purpose: bytes) -> bytes:
+    """Return what a notice is sealed for: the session in which it was said, so that whoever logs in next in the same
+    browser does not read the sentence on an action of somebody else's."""
+    session = request.get(SESSION)
+    return b"%s %s" % (purpose, b"" if session is None else session.nonce.encode())
 
 
 def layout_of(request: web.Request, notice: str = "", *, alarm: bool = False) -> ViewLayout:
@@ -129,11 +136,6 @@ def carry_session(request: web.Request, response: web.Response) -> None:
     if request.get(NEW_SESSION):
         sealed = request.app[DASHBOARD].seal.seal(request[SESSION])
         _set_cookie(request, response, COOKIE, sealed, LIFETIME_S, "/")
-
-
-def end_session(response: web.Response) -> None:
-    """Remove the session's cookie."""
-    response.del_cookie(COOKIE, path="/")
 
 
 def base_url(request: web.Request) -> str:

@@ -29,6 +29,8 @@ async def live_events(request: web.Request) -> web.StreamResponse:
     Raises InvalidRequest, TooManyViews.
     """
     wanted = _wanted(request)
+    if request.method == "HEAD":  # events behind it would be taken for the next answer of the connection
+        return web.Response(headers=HEADERS, content_type="text/event-stream")
     drain = request.app[COMPONENTS].drain
     sending = SseStream(request, interval_s=request.app[COMPONENTS].keepalive_s)
     with request.app[DASHBOARD].live.following(request[SESSION].nonce, scope_of(request), wanted) as follower:

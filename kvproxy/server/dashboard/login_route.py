@@ -10,7 +10,7 @@ from aiohttp import web
 from kvproxy.errors import AuthenticationFailed, KVProxyError
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.dashboard.dashboard_access import LOGIN, begin_session, caller_of, read_form, session_of
-from kvproxy.server.dashboard.dashboard_answer import done_answer, end_session, view_answer
+from kvproxy.server.dashboard.dashboard_answer import done_answer, view_answer
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, SESSION
 from kvproxy.server.dashboard.dashboard_session import MOST_KEY, DashboardSession
 
@@ -55,10 +55,9 @@ async def login(request: web.Request) -> web.StreamResponse:
 
 
 async def logout(request: web.Request) -> web.StreamResponse:
-    """Remove the session from the browser."""
-    response = done_answer(request, "Logged out.", LOGIN)
-    end_session(response)
-    return response
+    """Put a session without a key in the place of the browser's."""
+    begin_session(request, "")
+    return done_answer(request, "Logged out.", LOGIN)
 
 
 def local_path(path: str) -> str:

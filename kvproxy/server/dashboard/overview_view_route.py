@@ -13,6 +13,7 @@ from kvproxy.server.components import COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import base_url, scope_of, view_answer
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, LiveFragment
 from kvproxy.server.dashboard.document_figures import has_prices
+from kvproxy.server.requests.shown_figures import shown_figures
 from kvproxy.telemetry.usage.usage_overview import UsageOverview
 
 _FIGURES = "fragments/overview_figures.html"
@@ -33,7 +34,7 @@ async def overview_view(request: web.Request) -> web.StreamResponse:
 
 
 async def _figures(app: web.Application, scope: ViewScope) -> str:
-    shown, _ = await _look(app, scope)
+    shown, _ = await _look(app, scope, series=False)
     return app[DASHBOARD].files.render(_FIGURES, {"overview": shown})
 
 
@@ -45,10 +46,12 @@ async def _charts(app: web.Application, scope: ViewScope) -> str:
     )
 
 
-async def _look(app: web.Application, scope: ViewScope) -> tuple[OverviewShown, UsageOverview]:
+async def _look(
+    app: web.Application, scope: ViewScope, *, series: bool = True
+) -> tuple[OverviewShown, UsageOverview]:
     components = app[COMPONENTS]
-    usage = await components.usage.overview(scope.tenant)
-    engine = None if components.figures is None else components.figures()
+    usage = await components.usage.overview(scope.tenant, series=series)
+    engine = shown_figures(components, scope.caller)
     return overview_shown(usage, engine, scope, priced=has_prices(components.market)), usage
 
 

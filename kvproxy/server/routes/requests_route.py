@@ -30,7 +30,7 @@ async def requests(request: web.Request) -> web.StreamResponse:
     feed, scope = request.app[COMPONENTS].feed, request[CALLER].scope
     names = names_replicas(request)
     recent = [_shown(served, names=names) for served in feed.recent(scope, _most(request))]
-    if "text/event-stream" not in request.headers.get("Accept", ""):
+    if request.method == "HEAD" or "text/event-stream" not in request.headers.get("Accept", ""):
         listed: KvRequestList = {"object": "list", "data": recent}
         return json_response(listed)
     drain = request.app[COMPONENTS].drain

@@ -16,6 +16,7 @@ from kvproxy import __version__
 from kvproxy.errors import SetupError
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
 SHUTDOWN_S = 5.0
@@ -38,7 +39,8 @@ class TraceExport:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     sample_ratio: float = 1.0
     """0 to 1. A request that brings a trace follows the decision of its sender."""
-    service_name: str = "kvproxy"
+    service_name: str | None = None
+    """None: that of OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES, else kvproxy."""
 
     @property
     def url(self) -> str | None:
@@ -76,7 +78,6 @@ async def exporting(export: TraceExport) -> AsyncIterator[Tracer]:
 def _provider(export: TraceExport) -> TracerProvider:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
@@ -86,12 +87,22 @@ def _provider(export: TraceExport) -> TracerProvider:
         ) from e
     provider = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(export.sample_ratio)),
-        resource=Resource.create({SERVICE_NAME: export.service_name, SERVICE_VERSION: __version__}),
+        resource=_resource(export.service_name),
         shutdown_on_exit=False,
     )
     exporter = OTLPSpanExporter(endpoint=export.url, headers=dict(export.headers) or None, timeout=EXPORT_S)
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUED))
     return provider
+
+
+def _resource(service_name: str | None) -> Resource:
+    """Return what is said of this process with all of its spans; the environment's words before ours."""
+    from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+
+    told = Resource.create({SERVICE_VERSION: __version__})
+    if service_name is None and not str(told.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        return told
+    return told.merge(Resource({SERVICE_NAME: service_name or "kvproxy"}))
 
 
 async def _shut_down(provider: TracerProvider) -> None:

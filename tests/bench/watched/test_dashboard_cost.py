@@ -34,11 +34,13 @@ def test_views_are_held_open_while_the_same_load_runs(
     told: list[str] = []
     plan = DashboardCostPlan(seconds=0.5, rounds=2, rate=10.0)
     result = bench_dashboard(plan, model_folder=write_model(tmp_path / "model", "qwen3"), told=told.append)
-    for part in (result["under_load"], result["idle"]):
-        assert {name: len(each) for name, each in part["shares"].items()} == {OFF: 2, CLOSED: 2, OPEN: 2}
+    for part, rounds in ((result["under_load"], 2), (result["idle"], 1)):
+        assert {name: len(each) for name, each in part["shares"].items()} == dict.fromkeys(
+            (OFF, CLOSED, OPEN), rounds
+        )
         assert part["events_per_s"] >= 6 / 0.5, "each of the six fragments at least once in each round"
     assert result["under_load"]["of_a_core"][OFF] > result["idle"]["of_a_core"][OFF]
     assert result["idle"]["of_a_core"][OPEN] > result["idle"]["of_a_core"][CLOSED], "views are loaded"
-    assert len(told) == 4
+    assert len(told) == 3
     print_dashboard_cost(result)
     assert "five views open" in capsys.readouterr().out

@@ -23,6 +23,8 @@ Audience = Literal["tenant", "operator"]
 TENANTS = ("acme", "bob", "rita")
 _LENGTH = {"acme": 3, "bob": 10, "rita": 21}
 """Sentences that texts and questions are longer by, so that no two tenants have an amount in common."""
+EVIL = "<svg/onload=alert(1)>"
+"""Stands in all that a tenant writes and others are shown, escaped."""
 BODY = "".join(f"Rule {i}: whoever reads rule {i} goes on to rule {i + 1}.\n" for i in range(30))
 
 
@@ -130,7 +132,7 @@ async def _make_keys(house: CanaryHouse) -> None:
     ]
     for name, tenant, scopes in wanted:
         label = house.hide(f"label-of-{name}", tenant, "operator")
-        new = await market.key(tenant, *scopes, label=label)
+        new = await market.key(tenant, *scopes, label=f"{EVIL}{label}")
         house.viewers[name] = Viewer(name, tenant, new.text, scopes)
         house.key_ids[name] = new.stored.id
     house.viewers["boss"] = Viewer("boss", "boss", market.boss, usual | {"admin"})
@@ -152,7 +154,7 @@ async def _publish_all(house: CanaryHouse, browser: Browser, tenant: str) -> Non
     for visibility in ("private", "granted", "public", "withdrawn", "deleted"):
         id = f"{tenant}-{visibility}-plan"
         house.documents.append((tenant, id))
-        text = f"The text{tenant}{visibility} of {tenant}. {BODY}" + "And so on. " * _LENGTH[tenant]
+        text = f"{EVIL}The text{tenant}{visibility} of {tenant}. {BODY}" + "And so on. " * _LENGTH[tenant]
         if visibility != "public":
             # One is granted to a single key: what it reads is listed for its tenant, as all requests are.
             lent = visibility == "granted" and tenant != "rita"
@@ -186,11 +188,11 @@ async def _ask(house: CanaryHouse, browser: Browser, tenant: str) -> None:
     agent = house.hide(f"agent-of-{tenant}", tenant, "operator")
     word, path = house.hide(f"question{tenant}", tenant), "/v1/chat/completions"
     lent = ("acme-granted-plan", "bob-granted-plan") if tenant == "rita" else (f"{tenant}-granted-plan",)
-    headers, more = {"User-Agent": f"{agent}/1"}, " Really?" * _LENGTH[tenant]
+    headers, more = {"User-Agent": f"{EVIL}{agent}/1"}, " Really?" * _LENGTH[tenant]
     for name in (f"{tenant}-private-plan", f"{tenant}-withdrawn-plan", "acme-public-plan", *lent):
         await call(house, browser, tenant, path, asked(f"{word}?{more}", name), **headers)
     begin = f"{word}: " + "the same long beginning of a conversation, " * 6
-    for end in ("which ends so", "which goes on in another way", "which goes on in a third way"):
+    for end in (f"which ends so {EVIL}", "which goes on in another way", "which goes on in a third way"):
         told = await call(house, browser, tenant, path, asked(begin + end + more), **headers)
         house.answers.setdefault(tenant, []).append(house.hide(told["id"], tenant))
     cold = asked(begin + more, f"{tenant}-private-plan", kv_reuse="none")
@@ -212,7 +214,7 @@ async def _ask(house: CanaryHouse, browser: Browser, tenant: str) -> None:
 async def _withdraw(house: CanaryHouse, browser: Browser, tenant: str) -> None:
     reason = house.hide(f"reason-of-{tenant}", tenant)
     ref = f"/kv/v1/documents/{tenant}-withdrawn-plan@1/revoke"
-    await call(house, browser, tenant, ref, {"reason": reason})
+    await call(house, browser, tenant, ref, {"reason": f"{EVIL}{reason}"})
     key = bearer(house.viewers[tenant].key)
     gone = await browser.http.delete(f"/kv/v1/documents/{tenant}-deleted-plan", headers=key)
     assert gone.status == 200

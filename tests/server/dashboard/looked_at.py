@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from tests.server.dashboard.canary_house import TENANTS, CanaryHouse, Viewer
+from tests.server.dashboard.canary_house import EVIL, TENANTS, CanaryHouse, Viewer
 
 NOWHERE = "nobodys-private-plan"
 """A document that nobody has published."""
@@ -57,6 +57,7 @@ def actions(house: CanaryHouse, viewer: Viewer) -> Iterator[Look]:
         for action in ("warm", "pin", "unpin", "verify", "revoke", "delete"):
             yield Look(f"/ui/documents/{id}@1", {"action": action, "reason": "because"})
     yield Look(f"/ui/documents/{NOWHERE}", {"action": "sell"})
+    yield Look(f"/ui/documents/{EVIL}", {"action": EVIL})
 
 
 def questions(*sides: str) -> Looks:
@@ -82,7 +83,11 @@ def publications(house: CanaryHouse, viewer: Viewer) -> Iterator[Look]:
 
 def answers(house: CanaryHouse, viewer: Viewer) -> Iterator[Look]:
     """Look at what differed in every tenant's misses."""
-    for id in (*(id for ids in house.answers.values() for id in ids), "chatcmpl-nothing"):
+    for id in (
+        *(id for ids in house.answers.values() for id in ids),
+        "chatcmpl-nothing",
+        quote(EVIL, safe=""),
+    ):
         yield Look(f"/ui/misses/{id}")
         yield Look(f"/ui/misses/{id}", headers={"HX-Request": "true"})
 
@@ -92,6 +97,7 @@ def periods(path: str) -> Looks:
 
     def looks(house: CanaryHouse, viewer: Viewer) -> Iterator[Look]:
         yield Look(path)
+        yield Look(f"{path}?publisher={EVIL}&from={EVIL}&to={EVIL}")
         for tenant in (*TENANTS, "nobody"):
             yield Look(f"{path}?publisher={tenant}")
             yield Look(f"{path}?publisher={tenant}&from=2026-01-01&to=2099-01-01")
@@ -118,7 +124,7 @@ def new_grants(house: CanaryHouse, viewer: Viewer) -> Iterator[Look]:
     """Grant every document of others, to oneself."""
     for id in foreign(house, viewer):
         yield Look("/ui/grants", {"document": id, "reader": "tenant", "id": viewer.tenant})
-    yield Look("/ui/grants", {"document": "x", "reader": "nobody", "id": "y"})
+    yield Look("/ui/grants", {"document": EVIL, "reader": EVIL, "id": EVIL, "price": EVIL, "max_reads": EVIL})
 
 
 def files(house: CanaryHouse, viewer: Viewer) -> Iterator[Look]:
@@ -135,13 +141,18 @@ def tenants(house: CanaryHouse, viewer: Viewer) -> Iterator[Look]:
 LOOKS: Mapping[tuple[str, str], Looks] = {
     ("GET", "/ui"): plain("/ui"),
     ("GET", "/ui/overview"): plain("/ui/overview"),
-    ("GET", "/ui/playground"): plain("/ui/playground", "/ui/playground?document=acme-private-plan@1"),
+    ("GET", "/ui/playground"): plain(
+        "/ui/playground",
+        f"/ui/playground?document={EVIL}&question={EVIL}&model={EVIL}",
+        "/ui/playground?document=acme-private-plan@1",
+    ),
     ("POST", "/ui/playground"): questions(),
     ("POST", "/ui/playground/answer"): questions("cold", "warm"),
     ("POST", "/ui/playground/example"): lambda house, viewer: iter([Look("/ui/playground/example", {})]),
     ("GET", "/ui/documents"): plain(
         "/ui/documents",
         "/ui/documents?q=plan",
+        f"/ui/documents?q={EVIL}&sort={EVIL}&visibility={EVIL}&{EVIL}={EVIL}",
         "/ui/documents?visibility=private",
         "/ui/documents?visibility=granted",
         "/ui/documents?own=1",
@@ -153,13 +164,19 @@ LOOKS: Mapping[tuple[str, str], Looks] = {
     ("GET", "/ui/documents/{document:.+}"): documents,
     ("POST", "/ui/documents/{document:.+}"): actions,
     ("GET", "/ui/misses"): plain(
-        "/ui/misses", "/ui/misses?whose=all", "/ui/misses?whose=own", "/ui/misses?cause=no-document"
+        "/ui/misses",
+        "/ui/misses?whose=all",
+        "/ui/misses?whose=own",
+        "/ui/misses?cause=no-document",
+        f"/ui/misses?cause={EVIL}",
     ),
     ("GET", "/ui/misses/{answer}"): answers,
-    ("GET", "/ui/keys"): plain("/ui/keys", "/ui/keys?tenant=acme", "/ui/keys?tenant=nobody"),
-    ("POST", "/ui/keys"): lambda house, viewer: iter([Look("/ui/keys", {"tenant": "nobody"})]),
+    ("GET", "/ui/keys"): plain(
+        "/ui/keys", f"/ui/keys?tenant={EVIL}&keys={EVIL}", "/ui/keys?tenant=acme", "/ui/keys?tenant=nobody"
+    ),
+    ("POST", "/ui/keys"): lambda house, viewer: iter([Look("/ui/keys", {"tenant": EVIL, "label": EVIL})]),
     ("POST", "/ui/keys/{key}/revoke"): keys_of_others,
-    ("POST", "/ui/tenants"): lambda house, viewer: iter([Look("/ui/tenants", {"id": "acme"})]),
+    ("POST", "/ui/tenants"): lambda house, viewer: iter([Look("/ui/tenants", {"id": EVIL, "credit": EVIL})]),
     ("POST", "/ui/tenants/{tenant}/close"): tenants,
     ("POST", "/ui/grants"): new_grants,
     ("POST", "/ui/grants/{grant}/revoke"): grants_of_others,
@@ -167,7 +184,12 @@ LOOKS: Mapping[tuple[str, str], Looks] = {
     ("GET", "/ui/publishers/statement"): periods("/ui/publishers/statement"),
     ("GET", "/ui/publishers/statement.json"): periods("/ui/publishers/statement.json"),
     ("POST", "/ui/publishers/check"): files,
-    ("GET", "/ui/fleet"): plain("/ui/fleet", "/ui/fleet?id=plan", "/ui/fleet?fleet=nothing"),
+    ("GET", "/ui/fleet"): plain(
+        "/ui/fleet",
+        f"/ui/fleet?id={EVIL}&fleet={EVIL}&documents={EVIL}",
+        "/ui/fleet?id=plan",
+        "/ui/fleet?fleet=nothing",
+    ),
     ("GET", "/ui/store"): plain("/ui/store"),
     ("POST", "/ui/store/check"): lambda house, viewer: iter(
         [Look("/ui/store/check", {"deep": "1"}), Look("/ui/store/check", {}, {"HX-Request": "true"})]
@@ -175,7 +197,9 @@ LOOKS: Mapping[tuple[str, str], Looks] = {
     ("GET", "/ui/requests"): plain(
         "/ui/requests", *(f"/ui/requests?outcome={o}" for o in ("hit", "miss", "refused"))
     ),
-    ("GET", "/ui/login"): plain("/ui/login", "/ui/login?next=/ui/documents/acme-private-plan"),
+    ("GET", "/ui/login"): plain(
+        "/ui/login", "/ui/login?next=/ui/documents/acme-private-plan", f"/ui/login?next=/ui/{EVIL}"
+    ),
     ("POST", "/ui/login"): lambda house, viewer: iter([Look("/ui/login", {"key": "none", "next": "/ui"})]),
     ("POST", "/ui/logout"): lambda house, viewer: iter([Look("/ui/logout", {})]),
     ("GET", "/ui/events"): plain("/ui/events?live=nothing"),

@@ -90,6 +90,19 @@ async def test_a_login_begins_a_new_session_and_a_logout_ends_it() -> None:
         assert (await browser.get("/ui/overview")).path.startswith("/ui/login")
 
 
+async def test_a_notice_is_of_its_session_alone() -> None:
+    keys = (*KEYS, ("bob", "key-bbbbbbbbbbbbbbbb"))
+    async with browsing(make_proxy(api_keys=keys, max_context=10**6)) as browser:
+        page = await browser.log_in(KEY)
+        fields = {"csrf": page.token}
+        async with browser.http.post("/ui/playground/example", data=fields, allow_redirects=False) as done:
+            assert done.status == 303 and "kvproxy_notice" in done.cookies
+        assert (await browser.post("/ui/login", {"key": keys[1][1], **fields})).status == 200
+        assert "Published" not in (await browser.get("/ui/requests")).words, "it was said to alice"
+        async with browser.http.post("/ui/playground/example", data=fields, allow_redirects=False) as done:
+            assert done.status == 403, "the token is that of her session, too"
+
+
 async def test_a_login_is_not_sent_by_another_site() -> None:
     async with browsing(make_proxy(api_keys=KEYS)) as browser:
         no_token = await browser.post("/ui/login", {"key": KEY, "next": "/ui"})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from kvproxy.core import Permission
 from kvproxy.dashboard.shown_values import NOTHING
 from kvproxy.dashboard.views.overview_view import LEAST_POINTS
+from kvproxy.server.auth import Keyring
 from kvproxy.telemetry.metrics import Figures
 from tests.server.dashboard.browsing import Browser, browsing
 from tests.server.doubles import Proxy, ask, make_proxy
@@ -70,6 +74,27 @@ async def test_the_figures_are_a_tenants_own_and_for_an_admin_all() -> None:
         assert "Figures of all tenants" in every.words and "0 / 3 0 / 3 in all" in every.words
         assert "Running / waiting 3 / 7" in every.words and "Pages used 3 of 4" in every.words
         assert "Audits done / wrong 5 / 1" in every.words
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [({}, True), ({"metrics_key": "a-key-for-the-metrics"}, False), ({"show_metrics": False}, False)],
+    ids=str,
+)
+async def test_the_engine_is_shown_to_whoever_may_read_metrics(settings: dict[str, Any], shown: bool) -> None:
+    """Its figures are of all tenants together: with a key of their own they are no tenant's."""
+    proxy = proxy_of_three()
+    proxy.components = replace(proxy.components, **settings)
+    keyring = Keyring([ALICE, ROOT], permissions={**SCOPES, "alice": frozenset({"read", "metrics"})})
+    proxy.components = replace(proxy.components, keyring=keyring)
+    async with browsing(proxy) as browser:
+        await browser.log_in(ALICE[1])
+        page = await browser.get("/ui/overview")
+        assert ("Running / waiting" in page.words) is shown
+        body = await (await browser.http.get("/kv/v1/overview", headers=bearer(ALICE[1]))).json()
+        assert (body["engine"] is not None) is shown, "the operation of the API agrees"
+        await browser.log_in(ROOT[1])
+        assert "Running / waiting" in (await browser.get("/ui/overview")).words
 
 
 async def test_charts_are_tables_where_no_script_runs() -> None:

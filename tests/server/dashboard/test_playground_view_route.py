@@ -49,7 +49,9 @@ async def test_without_a_script_one_form_shows_both_answers(
     assert cold.prompt == warm.prompt and cold.sampling == warm.sampling
     assert cold.sampling.temperature == 0, "greedy, or the answers could not be compared"
     overview = await proxy.components.usage.overview("alice")
-    assert (overview.today.hits, overview.today.misses) == (1, 1), "both count for the caller"
+    today = overview.today
+    assert (today.hits, today.misses, today.cold) == (1, 0, 1), "the cold side is no hit that was lost"
+    assert "1 asked cold beside" in (await browser.get("/ui/overview")).words
 
 
 async def test_each_side_streams_its_tokens_and_its_figures(shop_browser: Browser) -> None:

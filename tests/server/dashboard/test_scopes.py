@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from kvproxy.server.dashboard.dashboard_routes import DASHBOARD_ROUTES, LIVE_FRA
 from kvproxy.server.openapi.operations import OPERATIONS
 from kvproxy.server.openapi.operations.figure_operations import FIGURES
 from tests.server.dashboard.browsing import ACCEPT, Browser
-from tests.server.dashboard.canary_house import TENANTS, CanaryHouse, Viewer, canary_house
+from tests.server.dashboard.canary_house import EVIL, TENANTS, CanaryHouse, Viewer, canary_house
 from tests.server.dashboard.looked_at import LOOKS, NOWHERE, Look
 from tests.server.markets import bearer
 
@@ -93,8 +94,8 @@ async def walk(house: CanaryHouse, browser: Browser, viewer: Viewer) -> AsyncIte
                 text += (await stream.content.readline()).decode()
             yield Told(Look(path), stream.status, text)
     for path in figures():
-        async with browser.http.get(path, headers=bearer(viewer.key)) as answer:
-            yield await told(Look(path), answer)
+        async with browser.http.get(path, headers=bearer(viewer.key)) as response:
+            yield await told(Look(path), response)
     for route in filter(writes, DASHBOARD_ROUTES):
         for look in LOOKS[route.method, route.path](house, viewer):
             for answer in await looked(browser, look):
@@ -131,6 +132,7 @@ async def test_no_word_of_others_is_in_any_answer(house: tuple[CanaryHouse, Brow
     async for answer in walk(market, browser, viewer):
         answers += 1
         assert answer.status < 500, (answer.look, answer.text[:2000])
+        assert EVIL not in answer.text or "Content-Type: application/json" in answer.text, answer.look
         written += answer.look.sent if answer.look.path in WRITTEN else ""
         known = written + answer.look.sent
         found = [c.word for c in foreign if c.word in answer.text and c.word not in known]
@@ -143,12 +145,17 @@ async def test_whose_the_words_are_sees_them(house: tuple[CanaryHouse, Browser])
     """Without this a view that shows nothing would pass."""
     market, browser = house
     seen: set[str] = set()
+    escaped: set[str] = set()
     for name in ("boss", *TENANTS):
         viewer = market.viewers[name]
         mine = [canary for canary in market.canaries if viewer.may_see(canary) and canary.word not in seen]
         async for answer in walk(market, browser, viewer):
+            if escape(EVIL) in answer.text and escape(EVIL) not in escape(answer.look.sent):
+                escaped.add(answer.look.path.partition("?")[0].split("@")[0])
             if answer.look.path not in WRITTEN:
                 seen |= {c.word for c in mine if c.word in answer.text and c.word not in answer.look.sent}
+    assert {"/ui/keys", "/ui/requests", "/ui/documents/acme-private-plan"} <= escaped
+    assert any(path.startswith("/ui/misses/") for path in escaped)
     unseen = {canary.word for canary in market.canaries} - seen
     # What is gone has no text; a deleted document that nobody has read is named nowhere.
     gone = ("text{}withdrawn", "text{}deleted", "{}-deleted-plan")

@@ -60,6 +60,16 @@ async def test_a_stream_of_requests_hides_the_replica_too() -> None:
     assert b'"rounded_tokens"' in shown and b"replica" not in shown
 
 
+async def test_the_head_of_a_stream_has_nothing_behind_it() -> None:
+    """Events would be read as the next answer of the connection."""
+    async with client_of(charged_with(ExpectingBackend()).proxy) as http:
+        for _ in range(3):
+            head = await http.head("/kv/v1/requests", headers={"Accept": "text/event-stream"})
+            assert head.status == 200 and await head.read() == b""
+            listed = await http.get("/kv/v1/requests")
+            assert (await listed.json())["object"] == "list"
+
+
 async def test_a_stream_ends_with_its_key(tmp_path: Path) -> None:
     async with market_proxy(tmp_path) as market, client_of(market.proxy) as http:
         made = await asyncio.to_thread(market.accounts.create_key, KeyOrder("alice", frozenset({"read"})))

@@ -28,6 +28,30 @@ async def test_spans_arrive_with_the_service_and_the_headers() -> None:
         assert told.spans[0].resource["service.version"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "environment", "name"),
+    [
+        (None, {}, "kvproxy"),
+        (None, {"OTEL_SERVICE_NAME": "kv-of-env"}, "kv-of-env"),
+        (None, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=kv-of-list,k8s.pod.name=kv-0"}, "kv-of-list"),
+        ("kv-of-file", {"OTEL_SERVICE_NAME": "kv-of-env"}, "kv-of-file"),
+    ],
+)
+async def test_the_environment_names_the_service_where_no_setting_does(
+    setting: str | None, environment: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    with collector() as told:
+        async with exporting(TraceExport(told.url, service_name=setting)) as tracer:
+            tracer.start_span("one").end()
+    [span] = told.spans
+    assert span.resource["service.name"] == name and span.resource["service.instance.id"]
+    assert span.resource.get("k8s.pod.name") == ("kv-0" if name == "kv-of-list" else None)
+
+
 async def test_the_environments_address_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     with collector() as told:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", told.url)
