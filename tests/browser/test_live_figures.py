@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from kvproxy.server.dashboard.live_updates import MOST_OF_A_SESSION
 from tests.browser.conftest import Visit
-from tests.browser.staged_proxy import StagedProxy, document_part
+from tests.browser.staged_proxy import KEYS, StagedProxy, document_part
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="session")]
 
@@ -47,8 +47,10 @@ async def test_the_overviews_figures_follow(visit: Visit, staged: StagedProxy) -
 
 
 async def test_the_stream_ends_with_its_tab(visit: Visit) -> None:
-    """By the number of streams that are left to its session."""
-    page = (await visit("dana", "/ui/requests")).page
+    """By the number of streams that are left to its session, which no other test has a stream of."""
+    page = (await visit("", "/ui/requests")).page
+    await page.get_by_label("API key").fill(KEYS["dana"])
+    await page.get_by_role("button", name="Log in").click()
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     cookies = {cookie["name"]: cookie["value"] for cookie in await page.context.cookies()}
     address = page.url.replace("/ui/requests", "/ui/events?live=requests-rows")
