@@ -30,7 +30,7 @@ WORKERS ?= 2
 # Every process that a test starts would compile our modules again, and every run the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo market serve test test-clients test-slow coverage lint types check release docs docs-serve agents peers fleet fleet-contract fleet-peers clean
+.PHONY: help demo market serve test test-clients test-slow coverage lint types check release docs docs-serve screenshots agents peers fleet fleet-contract fleet-peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
@@ -49,6 +49,7 @@ help:
 	@echo "make fleet-peers  litellm's proxy and vllm-router for kvproxy bench fleet-overhead (1 GB in .fleet-peers)"
 	@echo "make docs   the documentation site, into .site; strict: a broken link ends it"
 	@echo "make docs-serve  shows the site at http://127.0.0.1:8000, built again whenever a page changes"
+	@echo "make screenshots  the pictures of the dashboard in docs/images (10 minutes; needs Chromium)"
 	@echo "make coverage  branch coverage of wire and documents, with a floor"
 	@echo "make release   checks version and changelog, builds sdist and wheel; pushes nothing"
 
@@ -138,6 +139,10 @@ coverage: $(READY)
 # The variable is the theme's own switch of a notice about another program's next version.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean --config-file deploy/docs/mkdocs.yml
+
+# Some minutes of requests, then docs/images/dashboard-*.png; needs Debian's Chromium. Look at each picture.
+screenshots: $(READY)
+	$(BIN)/python -m tests.browser.take_screenshots
 
 docs-serve: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --config-file deploy/docs/mkdocs.yml

@@ -1,4 +1,4 @@
-"""The units of work that pytest-xdist hands to its processes: a file each, and one for the tests of a shared proxy."""
+"""The units of work that pytest-xdist hands to its processes: a file each, and one for those that share a proxy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 SHARED_PROXY = "tests/e2e"
 """Its tests share one proxy on the real model, which takes seconds to start: one process runs them all."""
+
+BROWSER = "tests/browser"
+"""Its tests share a proxy and a Chromium."""
 
 OWN_PROXY = (
     "test_audit",
@@ -25,6 +28,7 @@ OWN_PROXY = (
 
 FIRST = (
     SHARED_PROXY,
+    BROWSER,
     "tests/clients/test_programs.py",
     "tests/clients/test_langchain_package.py",
     "tests/clients",
@@ -39,6 +43,8 @@ def unit(nodeid: str) -> str:
     Example: ``unit("tests/wire/test_chat.py::test_seed") == "tests/wire/test_chat.py"``
     """
     file = nodeid.partition("::")[0]
+    if file.startswith(f"{BROWSER}/"):
+        return BROWSER
     shared = file.startswith(f"{SHARED_PROXY}/") and Path(file).stem not in OWN_PROXY
     return SHARED_PROXY if shared else file
 

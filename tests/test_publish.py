@@ -13,13 +13,15 @@ from kvproxy.core import Caller, ChatRequest, DocumentRef, Kept, Message, PagesF
 from kvproxy.core.document_quota import NO_QUOTA, DocumentQuota
 from kvproxy.documents.library.document import Framing, etag_of
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.reading_rights import ReadingRights
 from kvproxy.documents.prepared.preparation import SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentRejected, Overloaded, StorageFull
-from kvproxy.publish import MARGIN, Publisher
+from kvproxy.publish import Publisher
 from kvproxy.publishing.expiry_clock import ExpiryClock
+from kvproxy.publishing.text_preparation import MARGIN
 from tests.documents.models import write_model
 from tests.documents.registry.own_registry import OwnRegistry
 
@@ -45,9 +47,10 @@ class Shop:
         pin_share: float = 1.0,
         clock: ExpiryClock | None = None,
         quota: DocumentQuota = NO_QUOTA,
+        rights: ReadingRights | None = None,
     ) -> None:
         self.backend = FakeBackend(disk=disk, max_context=16_384)
-        self.library = Library()
+        self.library = Library(rights) if rights else Library()
         state.mkdir(exist_ok=True)
         self.registry = OwnRegistry(state)
         self.composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), self.library, framings)
@@ -65,7 +68,7 @@ class Shop:
             clock=clock,
         )
         self.reopen: Callable[..., Shop] = lambda framings=framings, spellings=spellings: Shop(
-            folder, state, disk, framings, spellings, texts, pin_share, clock, quota
+            folder, state, disk, framings, spellings, texts, pin_share, clock, quota, rights
         )
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.scheduling import FIRST, OWN_PROXY, SHARED_PROXY, by_cost, unit
+from tests.scheduling import BROWSER, FIRST, OWN_PROXY, SHARED_PROXY, by_cost, unit
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,6 +14,11 @@ ROOT = Path(__file__).parents[1]
 def test_a_file_is_a_unit_but_for_those_that_share_a_proxy() -> None:
     assert unit("tests/wire/test_chat.py::test_a[tests/e2e/x]") == "tests/wire/test_chat.py"
     assert unit("tests/e2e/test_hit.py::test_a") == unit("tests/e2e/test_preamble.py::test_b") == SHARED_PROXY
+    assert (
+        unit("tests/browser/test_by_keyboard.py::test_a")
+        == unit("tests/browser/test_b.py::test_b")
+        == BROWSER
+    )
     assert unit(f"tests/e2e/{OWN_PROXY[0]}.py::test_a") == f"tests/e2e/{OWN_PROXY[0]}.py"
 
 

@@ -18,20 +18,16 @@ from kvproxy.cli.market_commands import add_market_commands
 from kvproxy.cli.options import (
     HERE,
     ConfigFile,
-    Dtype,
-    Fleet,
     Key,
     Model,
     StoreFolder,
     Url,
-    fleet_of,
     read_config,
-    write_whole,
 )
 from kvproxy.cli.publish_command import publishing
 from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
-from kvproxy.cli.serve_output import progress_stream, say
+from kvproxy.cli.serve_command import serve
 from kvproxy.cli.terms_command import pricing
 from kvproxy.cli.top_command import figures
 from kvproxy.cli.upkeep_commands import add_upkeep_commands
@@ -66,6 +62,7 @@ app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
 add_market_commands(app)
 add_upkeep_commands(app)
+app.command()(serve)
 app.add_typer(publishing)
 app.add_typer(seeing)
 app.add_typer(figures)
@@ -89,55 +86,6 @@ def main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Handle the options in front of a command."""
-
-
-@app.command()
-def serve(
-    config: ConfigFile = None,
-    model: Model = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.  [127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="0 takes a free one.  [8321]")] = None,
-    store: StoreFolder = None,
-    dtype: Dtype = None,
-    audit: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Share of hits to check in idle time.  [0]", show_default=False),
-    ] = None,
-    fleet: Fleet = None,
-    announce_file: Annotated[
-        Path | None, typer.Option(help="Write the base URL here once requests are served.")
-    ] = None,
-) -> None:
-    """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done."""
-    settings = read_config(
-        config,
-        model__path=None if fleet else model,
-        fleets=fleet_of(fleet, model, dtype=dtype, audit=audit),
-        server__host=host,
-        server__port=port,
-        store__path=store,
-        model__dtype=dtype,
-        engine__audit=None if fleet else audit,
-    )
-    from kvproxy.serve import run_server
-    from kvproxy.terminal.progress import Progress
-
-    form = settings.telemetry.log_format
-
-    def announce(bound_host: str, bound_port: int) -> None:
-        url = _base_url(bound_host, bound_port)
-        say(f"serving {', '.join(settings.served_names)} at {url}/v1", form)
-        if announce_file is not None:
-            write_whole(announce_file, url + "\n")
-
-    preparing = f"preparing {settings.served_names[0]}"
-    with Progress(preparing, unit="tensors", stream=progress_stream(form)) as progress:
-        raise typer.Exit(run_server(settings, announce=announce, progress=progress))
-
-
-def _base_url(host: str, port: int) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _client(url: str, api_key: str | None) -> Client:

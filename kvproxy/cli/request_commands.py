@@ -6,12 +6,15 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kvproxy.cli.options import HERE, Key, Url
 from kvproxy.errors import SetupError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 seeing = typer.Typer()
 
@@ -24,19 +27,25 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
 ) -> None:
     """Show this API key's requests as they end: the client, the cached tokens, the cause of a miss. Ctrl-C ends it."""
-    from kvproxy.cli.watch import HEAD, line
+    from kvproxy.cli.watch import head, line
     from kvproxy.client import Client
     from kvproxy.terminal.tables import console
 
     shown = console()
     with Client(url, api_key) as client, suppress(KeyboardInterrupt):
         if not as_json:
-            shown.print(HEAD, style="bold", highlight=False, no_wrap=True, crop=False)
+            client.ended(last=0)  # an error is alone on its line, without a table's head above it
+            shown.print(head(_width(shown)), style="bold", highlight=False, soft_wrap=True)
         for entry in client.requests(last=last):
             if as_json:
                 typer.echo(json.dumps(entry, ensure_ascii=False))
             else:
-                shown.print(line(entry), no_wrap=True, crop=False, soft_wrap=True)
+                shown.print(line(entry, _width(shown)), soft_wrap=True)
+
+
+def _width(shown: Console) -> int | None:
+    """Return the columns of a terminal, which may change while it is watched; None for a pipe or a file."""
+    return shown.width if sys.stdout.isatty() else None
 
 
 @seeing.command()

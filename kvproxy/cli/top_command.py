@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,10 +39,14 @@ def top(
     every: Annotated[float, typer.Option(min=0.2, max=3600, help="Seconds between two looks.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="One frame, as without a terminal.")] = False,
 ) -> None:
-    """Show what is saved, how fast hits are beside misses, the engine and the newest requests. Ctrl-C ends it."""
+    """Show what is saved, how fast hits are beside misses, the engine and the newest requests. Ctrl-C ends it.
+
+    It looks again when one of this key's requests has ended, and after --every seconds.
+    """
     from rich.console import Console
     from rich.live import Live
 
+    from kvproxy.cli.ended_requests import EndedRequests
     from kvproxy.client import Client
 
     tty = sys.stdout.isatty()
@@ -52,10 +56,13 @@ def top(
         if once or not tty:
             shown.print(first)
             return
-        with Live(first, console=shown, auto_refresh=False, screen=True) as live:
+        screen = Screen(client, tenant, first)
+        # Another tenant's requests are in no feed of this key's: its figures are only looked at from time to time.
+        feed = EndedRequests(lambda: Client(url, api_key)) if tenant is None else nullcontext()
+        with feed as ended, Live(first, console=shown, auto_refresh=False, screen=True) as live:
             while True:
-                time.sleep(every)
-                live.update(_again(client, tenant, shown.width), refresh=True)
+                time.sleep(every) if ended is None else ended.wait(every)
+                live.update(screen.again(shown.width), refresh=True)
 
 
 @figures.command()
@@ -110,13 +117,27 @@ def _frame(client: Client, tenant: str | None, width: int) -> RenderableType:
     return top_frame(overview, newest, width)
 
 
-def _again(client: Client, tenant: str | None, width: int) -> RenderableType:
-    """Return the next frame; a proxy that is away for a while is said to be, and asked again."""
-    from rich.text import Text
+class Screen:
+    """The frames of ``kvproxy top``. Of a proxy that is away the last figures stay, below the reason and the time."""
 
-    from kvproxy.client import RequestFailed
+    def __init__(self, client: Client, tenant: str | None, first: RenderableType) -> None:
+        self._client, self._tenant = client, tenant
+        self._last, self._seen = first, time.time()
 
-    try:
-        return _frame(client, tenant, width)
-    except RequestFailed as e:
-        return Text(f"{time.strftime('%H:%M:%S')}  {e.message}", style="bold red")
+    def again(self, width: int) -> RenderableType:
+        """Return the next frame.
+
+        Example: ``live.update(screen.again(console.width), refresh=True)``
+        """
+        from rich.console import Group
+        from rich.text import Text
+
+        from kvproxy.client import RequestFailed
+
+        try:
+            self._last, self._seen = _frame(self._client, self._tenant, width), time.time()
+        except RequestFailed as e:
+            seen = time.strftime("%H:%M:%S", time.localtime(self._seen))
+            told = f"{time.strftime('%H:%M:%S')}  {e.message}\nThe figures below are of {seen}."
+            return Group(Text(told, style="bold red"), "", self._last)
+        return self._last

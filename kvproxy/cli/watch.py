@@ -9,25 +9,45 @@ from rich.text import Text
 
 _STYLES = {"hit": "green", "miss": "yellow", "refused": "bold red", "left": "dim", "bypass": "cyan"}
 
-HEAD = (
-    f"{'time':8}  {'client':24}  {'model':20}  {'':7}  {'cached of prompt':>22}  {'TTFT':>8}  {'total':>8}  "
-    f"{'out':>5}"
-)
+WIDE = 140
+"""Columns from which a line has the client, the model, the whole time and the answer's tokens too."""
+
+_MIDDLE = f"{'':7}  {'cached of prompt':>22}  {'TTFT':>8}"
+HEAD = f"{'time':8}  {'client':24}  {'model':20}  {_MIDDLE}  {'total':>8}  {'out':>5}"
+NARROW_HEAD = f"{'time':8}  {_MIDDLE}"
 
 
-def line(entry: dict[str, Any]) -> Text:
-    """Return an entry of ``/kv/v1/requests`` for a terminal."""
+def head(width: int | None) -> str:
+    """Return the heads of the columns of a terminal with ``width`` columns; None: of lines that may be of any length.
+
+    Example: ``head(80)``
+    """
+    return NARROW_HEAD if width is not None and width < WIDE else HEAD
+
+
+def line(entry: dict[str, Any], width: int | None = None) -> Text:
+    """Return an entry of ``/kv/v1/requests`` for a terminal, cut to its ``width``; None: in full.
+
+    Example: ``line(entry, console.width)``
+    """
     if "missed" in entry:
         return Text(f"… {entry['missed']} requests went by unseen", style="dim")
+    wide = width is None or width >= WIDE
     outcome = str(entry["outcome"])
-    told = Text(time.strftime("%H:%M:%S", time.localtime(entry["at"])))
-    told.append(f"  {_cut(entry['client'], 24)}  {_cut(entry['model'] or '', 20)}  ")
+    told = Text(f"{time.strftime('%H:%M:%S', time.localtime(entry['at']))}  ")
+    if wide:
+        told.append(f"{_cut(entry['client'], 24)}  {_cut(entry['model'] or '', 20)}  ")
     told.append(f"{outcome:7}", style=_STYLES.get(outcome, ""))
-    told.append(f"  {_share(entry):>22}  {_seconds(entry['ttft_s']):>8}  {_seconds(entry['total_s']):>8}")
-    told.append(f"  {'' if entry['completion_tokens'] is None else entry['completion_tokens']:>5}")
+    told.append(f"  {_share(entry):>22}  {_seconds(entry['ttft_s']):>8}")
+    if wide:
+        told.append(f"  {_seconds(entry['total_s']):>8}")
+        told.append(f"  {'' if entry['completion_tokens'] is None else entry['completion_tokens']:>5}")
+    if why := _why(entry):
+        told.append(f"  {why}", style="dim")
     if "cost" in entry:
         told.append(f"  {entry['cost']} {entry['currency']}, saved {entry['saved']}", style="green")
-    told.append(f"  {_why(entry)}", style="dim")
+    if width is not None:
+        told.truncate(width, overflow="ellipsis")
     return told
 
 

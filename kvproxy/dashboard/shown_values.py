@@ -61,6 +61,11 @@ def seconds(value: float | None) -> str:
     return f"{whole // 86400:,} d {whole % 86400 // 3600} h"
 
 
+def ratio(value: float | None) -> str:
+    """Return how many times one value is another: ``7.3``, ``129``, ``1,204``."""
+    return NOTHING if value is None else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+
+
 def byte_size(value: float | None) -> str:
     """Return a number of bytes with a binary unit: ``1.5 GiB``."""
     if value is None:
@@ -81,6 +86,19 @@ def money(nano: int | None, currency: str) -> str:
         return NOTHING
     whole, _, digits = format_nano(nano).partition(".")
     return f"{whole}.{digits.ljust(2, '0')} {currency}"
+
+
+def short_money(nano: int | None, currency: str) -> str:
+    """Return about an amount, in three digits that count or whole hundredths: ``0.00692 USD``, ``1234.57 USD``.
+
+    For sums that are estimates; what somebody pays is shown by :func:`money`.
+    Example: ``short_money(6_916_680, "USD") == "0.00692 USD"``
+    """
+    if not nano:
+        return money(nano, currency)
+    first = len(str(abs(nano))) - 1
+    step = 10 ** min(7, max(0, first - 2))
+    return money((abs(nano) + step // 2) // step * step * (1 if nano > 0 else -1), currency)
 
 
 def clock_time(unix: float | None) -> str:
@@ -109,7 +127,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "share": share,
     "seconds": seconds,
     "byte_size": byte_size,
+    "ratio": ratio,
     "money": money,
+    "short_money": short_money,
     "clock_time": clock_time,
     "day": day,
     "full_time": full_time,

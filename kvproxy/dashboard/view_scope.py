@@ -28,6 +28,7 @@ class ViewScope:
         return not needs or any(need in self.caller.permissions for need in needs)
 
     @property
-    def sharing(self) -> tuple[str, frozenset[Permission]]:
-        """A key: two callers with an equal one see equal fragments, which are rendered once for both."""
-        return self.caller.scope, self.caller.permissions
+    def sharing(self) -> Caller:
+        """A key: two callers with an equal one see equal fragments, which are rendered once for both. It is all that is
+        known of the caller, its key's id included: a grant may be for one key of a tenant."""
+        return self.caller

@@ -37,6 +37,8 @@
     ├─ BodyTooLarge                   413  request_too_large
     ├─ Overloaded                     429  engine_busy         Retry-After
     ├─ QuotaExceeded                  429  insufficient_quota  Retry-After
+    ├─ TooManyLogins                  429  too_many_logins     Retry-After
+    ├─ TooManyViews                   429  too_many_views      Retry-After
     ├─ TimedOut                       504  timeout
     ├─ Unavailable                    503                      Retry-After
     │  ├─ ShuttingDown                503  shutting_down
@@ -100,6 +102,8 @@ from kvproxy.errors.service_errors import (
     ShuttingDown,
     StorageFull,
     TimedOut,
+    TooManyLogins,
+    TooManyViews,
     Unavailable,
     UpstreamError,
 )
@@ -143,6 +147,8 @@ __all__ = [
     "SignatureRefused",
     "StorageFull",
     "TimedOut",
+    "TooManyLogins",
+    "TooManyViews",
     "Unavailable",
     "UnreadableBody",
     "UnsupportedEncoding",

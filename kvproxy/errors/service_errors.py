@@ -17,6 +17,22 @@ class Overloaded(Retryable):
     code = "engine_busy"
 
 
+class TooManyLogins(Retryable):
+    """Too many logins of the dashboard have failed from this address within a minute. Status 429."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    type = "rate_limit_error"
+    code = "too_many_logins"
+
+
+class TooManyViews(Retryable):
+    """Too many streams of live events are open: of this session, of its tenant or of all. Status 429."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    type = "rate_limit_error"
+    code = "too_many_views"
+
+
 class TimedOut(KVProxyError):
     """The request took longer than ``server.timeout_s``; trying again would take as long. Status 504."""
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from kvproxy.core import DocumentRef, Span
+from kvproxy.documents.library.key_changes import KeyChanges
 from kvproxy.documents.library.recorded_reads import RecordedReads
 from kvproxy.documents.registry.registry import Registry
 from kvproxy.errors import KVProxyError
@@ -30,6 +31,8 @@ class DocumentReads:
         self._registry = registry
         self._clock = clock
         self._counts: dict[DocumentRef, RecordedReads] = {}
+        self.changes = KeyChanges[DocumentRef]()
+        """Tells of each version whose figures are others now."""
         self._changed: set[DocumentRef] = set()
         self._written: dict[DocumentRef, RecordedReads] = {}
         """The part of the counts that is recorded: other processes record theirs beside it."""
@@ -40,6 +43,7 @@ class DocumentReads:
         for ref in refs:
             if ref.version is not None and (count := recorded.get((ref.name, ref.version))) is not None:
                 self._counts[ref] = self._written[ref] = count
+                self.changes.note(ref)
 
     def note(self, documents: Sequence[Span], cached_tokens: int) -> None:
         """Count a read of each document that begins within the first ``cached_tokens`` positions of a prompt."""
@@ -51,20 +55,18 @@ class DocumentReads:
                     before.reads + 1, int(self._clock()), before.saved_tokens + saved
                 )
                 self._changed.add(span.document)
+                self.changes.note(span.document)
 
     def of(self, ref: DocumentRef) -> RecordedReads:
-        """Return the figures of exactly this version."""
+        """Return the figures of exactly this version. Safe in any thread."""
         return self._counts.get(ref, NO_READS)
-
-    def all(self) -> dict[DocumentRef, RecordedReads]:
-        """Return the figures of every version that was read, as they are now: a copy."""
-        return dict(self._counts)
 
     def forget(self, ref: DocumentRef) -> None:
         """Drop the figures of a version that was deleted."""
         self._counts.pop(ref, None)
         self._written.pop(ref, None)
         self._changed.discard(ref)
+        self.changes.note(ref)
 
     async def write(self) -> None:
         """Write what has changed since the last call. A failure is logged, and tried again with the next write."""

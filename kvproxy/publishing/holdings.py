@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from kvproxy.core import DocumentRef, Kept
 from kvproxy.documents.registry.registry_entry import KeptFraming
@@ -45,6 +46,10 @@ class Holdings:
     def get(self, ref: DocumentRef) -> DocumentHolding:
         """Return a version's holding; an empty one where it has no kept pages."""
         return self._holdings.get(ref, DocumentHolding("", (), ""))
+
+    def newest(self, most: int) -> list[DocumentHolding]:
+        """Return the holdings that were put last, at most so many."""
+        return list(islice(reversed(self._holdings.values()), most))
 
     def take(self, refs: Sequence[DocumentRef]) -> list[DocumentHolding]:
         """Remove holdings and return them."""

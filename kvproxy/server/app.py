@@ -13,6 +13,7 @@ from kvproxy.core import Permission
 from kvproxy.server.auth import asked_retention, require
 from kvproxy.server.components import CALLER, COMPONENTS, Components
 from kvproxy.server.dashboard.dashboard_access import enter_view
+from kvproxy.server.dashboard.dashboard_headers import guard_views
 from kvproxy.server.dashboard.dashboard_problem import problem_view
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, DashboardRoute, dashboard_row, is_dashboards
 from kvproxy.server.dashboard.dashboard_routes import open_dashboard
@@ -65,6 +66,8 @@ def build_app(components: Components) -> web.Application:
         app[DASHBOARD] = open_dashboard(components.dashboard_secret)
         app[DASHBOARD].serve(app.router)
         app[ERROR_VIEW] = problem_view
+        app.on_startup.append(_prepare_views)
+        app.on_response_prepare.append(guard_views)
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
     app.on_response_prepare.append(close_at_end)
@@ -107,6 +110,12 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         require(caller, needed)
     with components.drain.track():
         return await handler(request)
+
+
+async def _prepare_views(app: web.Application) -> None:
+    """Do before the first request what it would wait for: templates are compiled, and the documents put in order."""
+    await app[DASHBOARD].ready()
+    await app[COMPONENTS].publisher.prepare_lists()
 
 
 async def _show(request: web.Request, row: DashboardRoute, handler: Handler) -> web.StreamResponse:

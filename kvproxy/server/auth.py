@@ -94,6 +94,19 @@ class Keyring:
         return Recognised(caller) if refusal is None else Recognised(refusal=refusal)
 
 
+def keeps_rights(keyring: Keyring, headers: Mapping[str, str], began: Caller) -> bool:
+    """Return whether the key in ``headers`` is still what it was when a stream of its caller's began: not revoked, not
+    expired, of an open tenant, with the same permissions.
+
+    Example: ``keeps_rights(components.keyring, request.headers, request[CALLER])``
+    """
+    try:
+        now = keyring.caller(headers)
+    except AuthenticationFailed:
+        return False
+    return (now.name, now.scope, now.permissions) == (began.name, began.scope, began.permissions)
+
+
 def asked_retention(caller: Caller, headers: Mapping[str, str]) -> Caller:
     """Return the caller with what its request's ``x-kvproxy-retention`` asks for. Raises InvalidRequest.
 

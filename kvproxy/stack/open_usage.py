@@ -14,8 +14,11 @@ from kvproxy.stack.open_market import OpenMarket
 from kvproxy.telemetry.usage.usage_book import UsageBook
 from kvproxy.telemetry.usage.usage_records import UsageRecords
 
-_DOCUMENTS = 32
-"""Documents whose prefill is looked at."""
+_DOCUMENTS = 256
+"""Versions that are looked at for the time of their prefill, those that were kept last: a request waits for this."""
+
+_TIMED = 32
+"""Prefills of which the middle one counts."""
 
 _AGAIN_S = 10.0
 """Seconds until documents are looked at again, where none had a prefill."""
@@ -53,8 +56,7 @@ def saved_time(rates: PrefillRates, publisher: Publisher, primary: str) -> Calla
 def _published_speed(publisher: Publisher) -> float | None:
     """Return tokens per second. A prefix that shared pages with another one is too fast, and one of a busy moment too
     slow: the middle one of several counts."""
-    holdings = (publisher.holding(known.document.ref) for known in publisher.library)
-    kept = (framing.kept for holding in holdings for framing in holding.framings)
+    kept = (framing.kept for holding in publisher.newest_holdings(_DOCUMENTS) for framing in holding.framings)
     timed = (one for one in kept if one.prefill_s > 0.0 and len(one.token_ids) >= LEAST_TOKENS)
-    speeds = [len(one.token_ids) / one.prefill_s for one in islice(timed, _DOCUMENTS)]
+    speeds = [len(one.token_ids) / one.prefill_s for one in islice(timed, _TIMED)]
     return median(speeds) if speeds else None

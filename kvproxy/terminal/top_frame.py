@@ -40,7 +40,7 @@ def top_frame(overview: dict[str, Any], newest: Sequence[dict[str, Any]], width:
         beside.add_row(sums, times)
         body = beside
     return Group(
-        _head(overview), "", body, "", _minutes(overview, width), _causes(overview), "", _newest(newest)
+        _head(overview), "", body, "", _minutes(overview, width), _causes(overview), "", *_newest_rows(newest)
     )
 
 
@@ -138,6 +138,13 @@ def _causes(overview: dict[str, Any]) -> Text:
     return told if overview["recent"]["misses"] else told.append("none")
 
 
+def _newest_rows(newest: Sequence[dict[str, Any]]) -> list[RenderableType]:
+    if not newest:
+        return [Text("no request has ended yet", style="dim")]
+    told = "newest requests" if "outcome" in newest[0] else "newest misses"
+    return [Text(told, style="bold"), _newest(newest)]
+
+
 def _newest(newest: Sequence[dict[str, Any]]) -> Table:
     table = Table.grid(padding=(0, 2), expand=False)
     table.add_column(no_wrap=True)
@@ -145,7 +152,15 @@ def _newest(newest: Sequence[dict[str, Any]]) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis")
-    heads = ("time", "", "cached of prompt", "TTFT", "document, cause")
+    # Misses have no outcome: of another tenant, or of all, only they are told.
+    misses = bool(newest) and "outcome" not in newest[0]
+    heads = (
+        "time",
+        "",
+        "cached of prompt",
+        "TTFT",
+        "tenant, document, cause" if misses else "document, cause",
+    )
     table.add_row(*(Text(head, style="bold") for head in heads))
     for entry in newest:
         outcome = str(entry.get("outcome", "miss"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console, RenderableType
+from rich.text import Text
 from typer.testing import CliRunner
 
 from kvproxy.cli import top_command
@@ -76,12 +79,22 @@ def test_top_without_a_proxy_is_one_line(proxy: Answers) -> None:
     assert told.exit_code == 1 and told.stderr.startswith("kvproxy: no proxy answers at")
 
 
-def test_a_proxy_that_goes_away_is_named_and_asked_again(proxy: Answers) -> None:
+def test_the_last_figures_of_a_proxy_that_goes_away_stay_below_the_reason(proxy: Answers) -> None:
+    def shown(told: RenderableType) -> str:
+        console = Console(width=100, file=io.StringIO(), record=True)
+        console.print(told)
+        return console.export_text()
+
     with Client("http://proxy") as client:
+        screen = top_command.Screen(client, None, Text("the first frame"))
         proxy.there = False
-        assert "no proxy answers at http://proxy" in str(top_command._again(client, None, 80))
+        away = shown(screen.again(80))
+        assert "no proxy answers at http://proxy" in away and "the first frame" in away
         proxy.there = True
-        assert "no proxy" not in str(top_command._again(client, None, 80))
+        back = shown(screen.again(80))
+        assert "no proxy" not in back and "tokens skipped" in back
+        proxy.there = False
+        assert "tokens skipped" in shown(screen.again(80)), "the figures that were seen last"
 
 
 def test_status_of_a_ready_proxy(proxy: Answers) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.cli.watch import HEAD, line
+from kvproxy.cli.watch import HEAD, NARROW_HEAD, WIDE, head, line
 
 
 def entry(**fields: Any) -> dict[str, Any]:
@@ -72,3 +72,19 @@ def test_what_went_by_is_told() -> None:
 def test_long_names_are_cut() -> None:
     told = line(entry(client="x" * 60, model="y" * 60)).plain
     assert "x" * 24 not in told and "…" in told
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, WIDE, 200])
+def test_a_terminals_lines_are_never_wider_than_it(width: int) -> None:
+    one = entry(outcome="miss", document="team/" + "h" * 120 + "@3", reason="no-document", cause="timestamp")
+    told = line(one | {"cost": "0.01178", "currency": "USD", "saved": "0"}, width)
+    assert told.cell_len <= width and told.plain.endswith("…") and len(head(width)) <= max(width, 60)
+    assert ("codex_exec" in told.plain) is (width >= WIDE)
+    end = told.plain.index("(99 %)") + len("(99 %)")
+    assert end == head(width).index("cached of prompt") + len("cached of prompt")
+
+
+def test_a_miss_says_why_before_its_price() -> None:
+    told = line(entry(reason="asked-cold") | {"cost": "1", "currency": "USD", "saved": "0"}).plain
+    assert told.index("asked-cold") < told.index("1 USD, saved 0")
+    assert head(None) == HEAD and head(80) == NARROW_HEAD

@@ -20,6 +20,7 @@ from kvproxy.runtime.garbage_collection import (
     collect_and_freeze,
     frozen,
     own_clock,
+    uncollected_imports,
 )
 from kvproxy.wire.bodies.json_text import decode_object
 
@@ -153,3 +154,16 @@ def test_what_is_frozen_thaws_at_the_blocks_end() -> None:
     with frozen():
         assert gc.get_freeze_count() > before
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_imports_run_without_the_collector_and_leave_it_as_it_was(enabled: bool) -> None:
+    was = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ImportError), uncollected_imports():
+            assert not gc.isenabled()
+            raise ImportError("no such module")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was else gc.disable)()

@@ -31,6 +31,7 @@ from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_quotas import DocumentQuotas
 from kvproxy.publishing.pin_budget import FramingPin, PinLimit, PinReport
 from kvproxy.publishing.version_endings import VersionEndings
+from tests.documents.library.read_counts import ReadCounts
 from tests.server.composer_double import END, CharComposer
 
 
@@ -95,7 +96,10 @@ class DictPublisher(Publisher):
         return list(self._infos.values())
 
     async def listed(self, caller: Caller, query: ListingQuery) -> ListedDocuments:
-        return DocumentListing(self.library).find(caller, query, {})
+        return DocumentListing(self.library, ReadCounts()).find(caller, query)
+
+    async def prepare_lists(self) -> None:
+        pass
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         info = self._infos.get(replace(ref, version=ref.version or 1))

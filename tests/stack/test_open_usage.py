@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -24,13 +23,9 @@ class Holder:
     holdings: dict[DocumentRef, DocumentHolding]
     looked: int = 0
 
-    @property
-    def library(self) -> list[Any]:
+    def newest_holdings(self, most: int) -> list[DocumentHolding]:
         self.looked += 1
-        return [SimpleNamespace(document=SimpleNamespace(ref=ref)) for ref in self.holdings]
-
-    def holding(self, ref: DocumentRef) -> DocumentHolding:
-        return self.holdings[ref]
+        return list(self.holdings.values())[:most]
 
 
 def kept(tokens: int, prefill_s: float) -> DocumentHolding:

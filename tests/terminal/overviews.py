@@ -13,6 +13,7 @@ def sums(requests: int, cached: int, prompt: int) -> dict[str, Any]:
         "requests": requests,
         "hits": requests - 1 if requests else 0,
         "misses": 1 if requests else 0,
+        "cold": 0,
         "prompt_tokens": prompt,
         "cached_tokens": cached,
         "completion_tokens": 40,

@@ -5,6 +5,7 @@ from kvproxy.cli.bench import (
     busy_command,
     codec_command,
     cold_command,
+    dashboard_command,
     evict_command,
     explain_command,
     fair_command,
@@ -25,6 +26,7 @@ from kvproxy.cli.bench import (
     soak_command,
     stall_command,
     tiers_command,
+    traces_command,
 )
 from kvproxy.cli.bench.bench_group import bench
 
@@ -33,6 +35,7 @@ __all__ = [
     "busy_command",
     "codec_command",
     "cold_command",
+    "dashboard_command",
     "evict_command",
     "explain_command",
     "fair_command",
@@ -53,4 +56,5 @@ __all__ = [
     "soak_command",
     "stall_command",
     "tiers_command",
+    "traces_command",
 ]

@@ -5,6 +5,8 @@
   const LIVE_URL = "/ui/events?live=";
   const ANNOUNCE_MS = 60000;  // A screen reader hears of live figures once a minute at most.
 
+  const RETRY_MS = 5000;
+
   const root = document.documentElement;
   const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
@@ -26,19 +28,38 @@
     document.getElementById("problems")?.replaceChildren(box);
   }
 
+  // The result of an action whose progress was shown, on the view that it has led to.
+  const done = JSON.parse(sessionStorage.getItem("kvproxy-said"));
+  if (done) {
+    sessionStorage.removeItem("kvproxy-said");
+    const told = Object.assign(document.createElement("p"), { className: done.alarm ? "problem" : "notice", textContent: done.said });
+    told.setAttribute("role", done.alarm ? "alert" : "status");
+    document.getElementById("problems")?.before(told);
+  }
+
   // <form data-confirm="Revoke handbook@3?"> asks first.
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset?.confirm;
     if (question && !window.confirm(question)) event.preventDefault();
   }, true);
 
-  // <button data-copy="#id"> copies the text of an element.
+  // <button data-copy="#id"> copies the text of an element. Browsers have a clipboard for https and loopback alone:
+  // elsewhere the text is selected, and copied as by the keyboard.
+  async function copy(element) {
+    try {
+      await navigator.clipboard.writeText(element.textContent);
+      return "Copied";
+    } catch {
+      document.getSelection().selectAllChildren(element);
+      return document.execCommand("copy") ? "Copied" : "Selected";
+    }
+  }
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-copy]");
     if (!button) return;
-    const said = button.textContent;
-    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
-    button.textContent = "Copied";
+    const said = button.dataset.said ??= button.textContent;
+    button.textContent = await copy(document.querySelector(button.dataset.copy));
     setTimeout(() => { button.textContent = said; }, 1500);
   });
 
@@ -86,9 +107,11 @@
     return found;
   }
 
+  // The drawn chart has a table too, its legend: the figures are those of the one below it.
   function tableOf(figure) {
-    const heads = [...figure.querySelectorAll("thead th")].slice(1);
-    const rows = [...figure.querySelectorAll("tbody tr")];
+    const table = figure.querySelector("details table");
+    const heads = [...table.querySelectorAll("thead th")].slice(1);
+    const rows = [...table.querySelectorAll("tbody tr")];
     const columns = heads.map((_, at) => rows.map((row) => {
       const value = row.querySelectorAll("td")[at].dataset.value;
       return value === "" ? null : Number(value);
@@ -105,6 +128,27 @@
     return sums;
   }
 
+  // A value without neighbours is no line: it is shown as a point.
+  function alone(plot, at) {
+    const values = plot.data[at];
+    return values.map((_, row) => row).filter((row) => values[row] !== null
+      && (values[row - 1] ?? null) === null && (values[row + 1] ?? null) === null);
+  }
+
+  const DAY_S = 86400;
+  const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((power) => [1, 2, 5].map((one) => one * 10 ** power));
+  const moment = (at, from, to) => new Date(at * 1e3).toISOString().slice(from, to).replace("T", " ");
+
+  function axesOf(figure, daily, write) {
+    const ink = colour("ink-soft"), grid = colour("line");
+    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui" };
+    return [
+      { ...axis, ...(daily ? { incrs: [1, 2, 7, 14, 28, 91].map((days) => days * DAY_S) } : {}),
+        values: (_, ticks) => ticks.map((at) => (daily ? moment(at, 5, 10) : moment(at, 11, 16))) },
+      { ...axis, size: 64, ...(figure.dataset.unit === "count" ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map(write) },
+    ];
+  }
+
   function draw(figure) {
     if (!window.uPlot) return;
     const box = figure.querySelector(".plot");
@@ -114,26 +158,29 @@
     if (times.length < 2) return;
     const bars = figure.dataset.chart === "bars";
     const write = UNITS[figure.dataset.unit] ?? String;
-    const ink = colour("ink-soft"), grid = colour("line");
+    const step = times[1] - times[0], daily = step >= DAY_S;
+    const newest = times.length - 1;  // what the legend shows while nothing is pointed at
     const drawn = bars ? stacked(columns) : columns;
     const series = heads.map((head, at) => {
       const stroke = colour(`series-${head.dataset.colour}`);
       return {
         label: head.textContent, stroke, width: 2, spanGaps: false,
         ...(bars ? { fill: stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.8, 40] }) }
-          : { dash: head.dataset.dash ? [6, 4] : undefined, points: { show: false } }),
-        value: (_, __, ___, row) => (row === null || columns[at][row] === null ? "–" : write(columns[at][row])),
+          : { dash: head.dataset.dash ? [6, 4] : undefined, points: { show: false, filter: alone, size: 6 } }),
+        value: (_, __, ___, row) => (columns[at][row ?? newest] === null ? "–" : write(columns[at][row ?? newest])),
       };
     });
     const order = bars ? series.map((_, at) => series.length - 1 - at) : series.map((_, at) => at);  // tall bars first
-    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui" };
     const options = {
       width: Math.max(200, box.clientWidth), height: 220, padding: [12, 20, 0, 0],
       tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
-      series: [{ label: "Time (UTC)", value: (_, at) => (at === null ? "–" : `${new Date(at * 1e3).toISOString().slice(5, 16).replace("T", " ")}`) },
+      series: [{ label: daily ? "Day" : "Time (UTC)", value: (_, at) => moment(at ?? times[newest], 5, daily ? 10 : 16) },
         ...order.map((at) => series[at])],
-      scales: { y: { range: (_, __, most) => [0, figure.dataset.unit === "share" ? 1 : most > 0 ? most * 1.05 : 1] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, 16)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map(write) }],
+      scales: {
+        x: { range: (_, first, last) => (bars ? [first - step / 2, last + step / 2] : [first, last]) },
+        y: { range: (_, __, most) => [0, figure.dataset.unit === "share" ? 1 : most > 0 ? most * 1.05 : 1] },
+      },
+      axes: axesOf(figure, daily, write),
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
     };
@@ -160,12 +207,13 @@
   const state = document.getElementById("live-state");
   const announcer = document.getElementById("announcer");
   const waiting = new Map();
-  let stream = null, said = 0;
+  let stream = null, said = 0, retry = 0;
 
   function tell(text) {
     if (!state || state.textContent === text) return;
     state.hidden = false;
     state.textContent = text;
+    state.classList.toggle("fault", text !== "Live");
   }
 
   // Nothing moves under a keyboard's focus or a selection: it is put in place when the reader has left.
@@ -204,10 +252,16 @@
     }, 0));
   }
 
-  function follow() {
+  function liveUrl() {
     const names = [...new Set([...document.querySelectorAll("[data-live]")].map((e) => e.dataset.live))];
-    if (!names.length || stream || document.hidden) return;
-    stream = new EventSource(LIVE_URL + names.map(encodeURIComponent).join(","));
+    return names.length ? LIVE_URL + names.map(encodeURIComponent).join(",") : null;
+  }
+
+  function follow() {
+    const url = liveUrl();
+    if (!url || stream || document.hidden) return;
+    clearTimeout(retry);
+    stream = new EventSource(url);
     stream.addEventListener("open", () => tell("Live"));
     stream.addEventListener("fragment", (event) => {
       const { name, html } = JSON.parse(event.data);
@@ -215,17 +269,33 @@
     });
     stream.addEventListener("ended", () => {
       leave();
-      tell("Your session has ended: log in again.");
+      tell("Not live: your session has ended. Reload to log in again.");
     });
     stream.addEventListener("error", () => {
       if (stream?.readyState === EventSource.CLOSED) {
         leave();
-        tell("Not live: reload to try again.");
-      } else tell("Reconnecting…");
+        refused();
+      } else tell("Not live: the proxy does not answer. Trying again…");
     });
   }
 
+  // An EventSource gives up at any status but 200 and does not tell which: the same is asked once more, for its status.
+  async function refused() {
+    const stop = new AbortController();
+    let status = 0;
+    try {
+      status = (await fetch(liveUrl(), { signal: stop.signal, headers: { Accept: "text/event-stream" } })).status;
+    } catch { /* the proxy is away: asked again below */ }
+    stop.abort();
+    if (status === 401 || status === 403) tell("Not live: your session has ended. Reload to log in again.");
+    else {
+      tell(status === 429 ? "Not live: too many views are open. Trying again…" : "Not live: the proxy is not ready. Trying again…");
+      retry = setTimeout(follow, RETRY_MS * (1 + Math.random()));  // not all open views at the same moment
+    }
+  }
+
   function leave() {
+    clearTimeout(retry);
     stream?.close();
     stream = null;
   }

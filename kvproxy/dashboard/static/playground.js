@@ -79,7 +79,8 @@
       return got;
     } catch (error) {
       at.ttft.textContent = got.started ? at.ttft.textContent : "–";
-      at.state.textContent = error.name === "AbortError" ? "Cancelled" : error.message;
+      at.state.textContent = error.name === "AbortError" ? "Cancelled"
+        : error.param === "kv_reuse" ? form.dataset.noCold : error.message;
       at.box.classList.add("failed");
       throw error;
     } finally {

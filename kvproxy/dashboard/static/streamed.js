@@ -59,7 +59,7 @@
         if (name === "result") result = data;
         if (name === "error") failed = message(data, 500);
       });
-      request.open("POST", form.action);
+      request.open("POST", form.getAttribute("action"));  // form.action is the field of this name, where there is one
       request.setRequestHeader("X-CSRF-Token", token);
       request.setRequestHeader("Accept", "text/event-stream");
       request.upload.addEventListener("progress", (event) => show("sent", event.loaded, event.total));
@@ -102,24 +102,50 @@
     };
   }
 
+  // What the server would refuse after all of it was sent, or in the middle, is refused before.
+  function fault(form, fields) {
+    const most = Number(form.dataset.most);
+    const size = new Blob([...fields.values()]).size;
+    return most && size > most ? `This has ${bytes(size)}, and ${bytes(most)} are taken at most. Nothing was sent.` : "";
+  }
+
+  // Ends the work, as leaving the page does.
+  function stopper(form, box) {
+    const stop = Object.assign(document.createElement("button"), { type: "button", className: "quiet", textContent: "Stop" });
+    stop.addEventListener("click", () => form.dispatchEvent(new Event("kvproxy-stop")));
+    box.append(stop);
+    return stop;
+  }
+
   document.addEventListener("submit", async (event) => {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || !("progress" in form.dataset) || event.defaultPrevented) return;
     event.preventDefault();
+    document.getElementById("problems")?.replaceChildren();
     const box = form.querySelector(".progress");
     const buttons = [...form.querySelectorAll("button")];
     const fields = new FormData(form, event.submitter);
+    const refused = fault(form, fields);
+    if (refused) {
+      window.kvproxy?.problem(refused);
+      return;
+    }
     const show = shower(box, box.querySelector("progress"), box.querySelector("[data-progress-text]"));
     const text = box.querySelector("[data-progress-text]");
     for (const button of buttons) button.disabled = true;
+    const stop = stopper(form, box);
     try {
       const result = await upload(form, fields, show);
       text.textContent = result.said ?? "Done";
+      if (result.said) sessionStorage.setItem("kvproxy-said", JSON.stringify(result));  // kvproxy.js shows it
       if (result.path) window.location.assign(result.path);
     } catch (error) {
-      box.hidden = true;
-      window.kvproxy?.problem(error.message);
+      const stopped = error.name === "AbortError";
+      box.hidden = !stopped;
+      text.textContent = stopped ? "Stopped. Nothing was done." : "";
+      if (!stopped) window.kvproxy?.problem(error.message);
     } finally {
+      stop.remove();
       for (const button of buttons) button.disabled = false;
     }
   });

@@ -10,11 +10,12 @@ from urllib.parse import quote, urlencode
 from kvproxy.catalog.catalog_notes import LastCheck
 from kvproxy.core import Visibility, format_nano
 from kvproxy.dashboard.chart_table import ChartSeries, ChartTable, chart_rows
-from kvproxy.dashboard.shown_values import count, money
+from kvproxy.dashboard.shown_values import count, short_money
 from kvproxy.dashboard.table_order import TableOrder
 from kvproxy.dashboard.views.paste_lines import PasteLines
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo
-from kvproxy.documents.library.document_listing import ListingOrder, ListingQuery
+from kvproxy.documents.library.document_listing import ListingQuery
+from kvproxy.documents.library.listed_rows import ListingOrder
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.telemetry.usage.document_use import DocumentDay, DocumentUse
 
@@ -119,6 +120,8 @@ class DocumentView:
     """The reference that actions are sent to."""
     may_change: bool
     names_replicas: bool
+    fleet: bool
+    """True where replicas keep its KV: their sizes and times are not known, and their bits cannot be compared."""
     excerpt: str = ""
     """The beginning of the text, where the caller may fetch it."""
     models: Sequence[tuple[str, int]] = field(default_factory=tuple)
@@ -140,7 +143,7 @@ class DocumentView:
     def speedup(self) -> float | None:
         """Seconds to compute it over seconds to load it from disk, as measured here; None where one is unknown."""
         framing = best_framing(self.row.info)
-        if framing is None or framing.load_s <= 0 or framing.compute_s <= 0:
+        if self.fleet or framing is None or framing.load_s <= 0 or framing.compute_s <= 0:
             return None
         return framing.compute_s / framing.load_s
 
@@ -189,7 +192,9 @@ def document_row(
         held=() if framing is None else _held(framing),
         replicas=0 if framing is None else len(framing.replicas),
         use=use,
-        saved_money=tuple(money(nano, currency) for currency, nano in sorted(use.saved.items()) if nano),
+        saved_money=tuple(
+            short_money(nano, currency) for currency, nano in sorted(use.saved.items()) if nano
+        ),
         price=price,
         check=check,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from kvproxy.core.miss_causes import MissCause
 from kvproxy.core.miss_remedies import REMEDIES, Remedy
@@ -17,8 +18,8 @@ MOST_CAUSES = 5
 """Causes with bars of their own in the chart; the others are one together, in the last of its six colours."""
 
 OTHERS = "others"
-STEPS_OF_BAR = 5
-"""Points of the series that are one bar."""
+BAR_S = 300.0
+"""Seconds of one bar. Bars begin at whole five minutes of the clock, so that a minute later they are the same ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,12 @@ def _times(series: Sequence[UsagePoint], ordered: Sequence[str]) -> ChartTable:
     own, others = tuple(ordered[:MOST_CAUSES]), len(ordered) > MOST_CAUSES
     names = (*own, OTHERS) if others else own
     bars = tuple(ChartSeries(name, colour, count) for colour, name in enumerate(names, 1))
-    points = [_of_causes(point.misses, own, others=others) for point in series]
     values = [
-        (series[begin].at, [sum(of) for of in zip(*points[begin : begin + STEPS_OF_BAR], strict=True)])
-        for begin in range(0, len(series), STEPS_OF_BAR)
+        (
+            BAR_S * bar,
+            [sum(of) for of in zip(*(_of_causes(x.misses, own, others=others) for x in points), strict=True)],
+        )
+        for bar, points in groupby(series, lambda point: point.at // BAR_S)
     ]
     return ChartTable("Misses by cause", "bars", "count", bars, chart_rows(bars, values))
 

@@ -57,6 +57,8 @@ class OverviewShown:
     miss_ttft: TtftQuantiles
     engine: EngineShown | None
     """None for a key that may not see the metrics."""
+    priced: bool
+    """True where a tariff counts now."""
 
     @property
     def currencies(self) -> tuple[str, ...]:
@@ -78,10 +80,13 @@ class OverviewShown:
         )
 
 
-def overview_shown(usage: UsageOverview, engine: Figures | None, scope: ViewScope) -> OverviewShown:
-    """Return the figures that the caller may see: its own, or for an admin the sums of all tenants.
+def overview_shown(
+    usage: UsageOverview, engine: Figures | None, scope: ViewScope, *, priced: bool
+) -> OverviewShown:
+    """Return the figures that the caller may see: its own, or for an admin the sums of all tenants. ``engine``: None
+    where the caller may not see the engine's.
 
-    Example: ``overview_shown(await usage.overview(scope.tenant), figures(), scope)``
+    Example: ``overview_shown(await usage.overview(scope.tenant), figures(), scope, priced=False)``
     """
     return OverviewShown(
         "all tenants" if scope.everyone else scope.caller.name,
@@ -90,6 +95,7 @@ def overview_shown(usage: UsageOverview, engine: Figures | None, scope: ViewScop
         usage.hit_ttft,
         usage.miss_ttft,
         _engine(engine) if engine is not None and scope.may("metrics", "admin") else None,
+        priced,
     )
 
 

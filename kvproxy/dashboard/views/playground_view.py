@@ -15,6 +15,9 @@ DEFAULT_QUESTION = "What is this text about? Answer in one sentence."
 MOST_ANSWER = 512
 """Tokens of an answer that can be asked for here."""
 DEFAULT_ANSWER = 48
+NO_COLD = (
+    "Not asked: it is read by a grant, and then always from its publisher's pages. There is no cold side."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,16 @@ class PlaygroundView:
     exact: bool
     """True where the engine has shown that kept pages give the bits of a prefill; False for a fleet."""
     priced: bool
+    missing: str = ""
+    """Why the document that the address names cannot be asked; empty where it can."""
     cold: SideAnswer | None = None
     warm: SideAnswer | None = None
     compared: AnswerComparison | None = None
+
+    @property
+    def no_cold(self) -> str:
+        """The words for a cold side that a grant does not let in."""
+        return NO_COLD
 
     @property
     def sides(self) -> tuple[tuple[Side, SideAnswer | None], ...]:

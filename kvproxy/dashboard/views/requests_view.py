@@ -81,7 +81,9 @@ def _row(entry: FedEntry[KvRequest], *, own: bool) -> RequestRow:
         at=served["at"],
         tenant=entry.tenant,
         client=served["client"],
-        endpoint=served["endpoint"].removeprefix("/v1/"),
+        endpoint="playground"
+        if served["endpoint"].startswith("/ui/playground")
+        else served["endpoint"].removeprefix("/v1/"),
         model=served["model"] or "",
         outcome=served["outcome"],
         why=served["cause"] or served["reason"] or "",

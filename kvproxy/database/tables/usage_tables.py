@@ -16,6 +16,7 @@ USAGE_DAYS = Table(
     Column("requests", BigInteger, nullable=False),
     Column("hits", BigInteger, nullable=False),
     Column("misses", BigInteger, nullable=False),
+    Column("cold", BigInteger, nullable=False),
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
@@ -25,6 +26,16 @@ USAGE_DAYS = Table(
 )
 """Sums by the tenant's name, empty for all tenants together, and by day since 1970 in UTC: day 0 has the sums of all
 days, so that nothing has to be added up and old days can go. ``currency`` is empty where nothing was priced."""
+
+USAGE_WRITERS = Table(
+    "usage_writers",
+    METADATA,
+    Column("writer", Text, primary_key=True),
+    Column("batch", BigInteger, nullable=False),
+    Column("day", Integer, nullable=False),
+)
+"""The number of the newest batch of each process that is among the sums, and its day: a process whose commit was
+answered by nobody finds out here whether it counts."""
 
 DOCUMENT_DAYS = Table(
     "document_days",

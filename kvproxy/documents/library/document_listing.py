@@ -1,29 +1,35 @@
 """`DocumentListing`: parts of the documents that a caller may see, searched and sorted, one for each id.
 
-The documents of one owner are kept in order between two lists, and changed where the library has: a list of 100,000
-costs no walk over all of them. It runs on a worker thread.
+The documents of each owner are kept in order, and changed where the library and the counts of reads have: a part of a
+list of 100,000 costs no walk over all of them, and a search one comparison each. It runs on a worker thread.
 """
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right, insort
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Literal
+from typing import Protocol
 
-from kvproxy.core import Caller, DocumentRef, Visibility
+from kvproxy.core import GRANTED, Caller, DocumentRef, Visibility
 from kvproxy.documents.library.document_names import id_in, owner_in
+from kvproxy.documents.library.key_changes import KeyChanges
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.listed_rows import KEYS, ListedRow, ListingOrder, RowGroup, rows_between
 from kvproxy.documents.library.recorded_reads import RecordedReads
 
-ListingOrder = Literal["id", "tokens", "created", "reads", "last_read", "saved"]
 
-MOST_OWNERS = 8
-"""Owners whose documents are kept in order, the public ones among them; the one asked for longest ago makes room."""
+class ReadFigures(Protocol):
+    """The counts of reads, read in any thread."""
+
+    @property
+    def changes(self) -> KeyChanges[DocumentRef]:
+        """Tells of each version whose counts are others now."""
+
+    def of(self, ref: DocumentRef) -> RecordedReads:
+        """Return the counts of exactly this version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class ListingQuery:
     descending: bool = False
     start: int = 0
     most: int = 50
+    after: str | None = None
+    """Only ids behind this one, whether or not it is there; for lists by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,194 +63,153 @@ class ListedDocuments:
 class DocumentListing:
     """Lists of one library. Safe in any thread; one list is made at a time.
 
-    Example: ``await asyncio.to_thread(listing.find, caller, ListingQuery("hand", by="reads"), reads.all())``
+    Example: ``await asyncio.to_thread(listing.find, caller, ListingQuery("hand", by="reads"))``
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, reads: ReadFigures) -> None:
         """Look at nothing yet."""
-        self._library = library
-        self._owners: OrderedDict[str, _OwnersIds] = OrderedDict()
+        self._library, self._reads = library, reads
+        self._changed, self._read = library.changes.follow(), reads.changes.follow()
+        self._groups: dict[str, RowGroup] = {}
+        """By the owner in the name; granted documents by their publisher."""
+        self._publishers: dict[str, str] = {}
+        """The groups of granted documents, by their names."""
+        self._twice: dict[tuple[str, ...], tuple[tuple[int, ...], frozenset[str]]] = {}
         self._lock = threading.Lock()
 
-    def find(
-        self, caller: Caller, query: ListingQuery, reads: Mapping[DocumentRef, RecordedReads]
-    ) -> ListedDocuments:
-        """Return a part of the documents that ``caller`` may see. ``reads``: a copy that nobody changes.
+    def prepare(self) -> None:
+        """Look at all documents, and put each owner's into every order, so that the first list need not."""
+        with self._lock:
+            self._follow()
+            for group in self._groups.values():
+                for by in KEYS:
+                    group.order(by)
 
-        Example: ``listing.find(caller, ListingQuery("hand"), reads.all()).documents``
+    def find(self, caller: Caller, query: ListingQuery) -> ListedDocuments:
+        """Return a part of the documents that ``caller`` may see.
+
+        Example: ``listing.find(caller, ListingQuery("hand")).documents``
         """
         with self._lock:
-            public = self._of("")
-            own = self._of(caller.scope)
-            granted = self._library.granted_ids(caller)
+            self._follow()
+            names = [name for name in ("", caller.scope, _granted(caller.scope)) if name in self._groups]
+            groups = [self._groups[name] for name in names]
             # Of several publishers, or with versions that a grant does not let in to: the library knows which counts.
-            unsure = {*granted, *(own.newest.keys() & public.newest.keys())}
-            more = {**own.newest, **{id: self._visible(id, caller) for id in unsure}}
-            return _part(public, {id: known for id, known in more.items() if known}, caller, query, reads)
+            unsure = self._library.granted_by_others(caller) | self._in_several(names, groups)
+            known = [versions[-1] for id in unsure if (versions := self._library.versions(id, caller))]
+            sure = [self._row(one) for one in known]
+            choice, key = _Choice(caller, query), KEYS[query.by]
+            hidden: list[Sequence[ListedRow]] = [
+                [g.rows[id] for id in unsure if id in g.rows] for g in groups
+            ]
+            visible = sum(len(g.rows) for g in groups) - sum(map(len, hidden)) + len(sure)
+            orders = [*map(choice.of_group, groups), choice.of_rows(sorted(sure, key=key))]
+            hidden = [choice.of_rows(sorted(rows, key=key)) for rows in hidden]
+            found = sum(map(len, orders)) - sum(map(len, hidden))
+            rows = _part(orders, hidden, query, found)
+            return ListedDocuments(tuple(row.known for row in rows), found, visible)
 
-    def _of(self, owner: str) -> _OwnersIds:
-        ids = self._owners.get(owner)
-        if ids is None:
-            ids = self._owners[owner] = _OwnersIds(owner)
-            if len(self._owners) > MOST_OWNERS:
-                self._owners.popitem(last=False)
-        self._owners.move_to_end(owner)
-        ids.follow(self._library)
-        return ids
+    def _in_several(self, names: Sequence[str], groups: Sequence[RowGroup]) -> frozenset[str]:
+        """Return the ids that two of the groups have: remembered until one of them has other ids."""
+        if len(groups) < 2:
+            return frozenset()
+        state = tuple(group.changes for group in groups)
+        before, twice = self._twice.get(tuple(names), ((), frozenset()))
+        if before != state:
+            several: set[str] = set()
+            for at, group in enumerate(groups):
+                for other in groups[at + 1 :]:
+                    fewer, more = sorted((group.rows, other.rows), key=len)
+                    several.update(id for id in fewer if id in more)
+            twice = frozenset(several)
+            if len(self._twice) >= _CALLERS:
+                self._twice.clear()
+            self._twice[tuple(names)] = (state, twice)
+        return twice
 
-    def _visible(self, id: str, caller: Caller) -> KnownDocument | None:
-        versions = self._library.versions(id, caller)
-        return versions[-1] if versions else None
-
-
-class _OwnersIds:
-    """The public documents, or one tenant's private ones: the newest version of each id, and the ids in order."""
-
-    def __init__(self, owner: str) -> None:
-        self._owner = owner
-        self._seen: int | None = None
-        self.newest: dict[str, KnownDocument] = {}
-        self.ids: list[str] = []
-        self.orders: dict[ListingOrder, list[str]] = {}
-        """The ids by figures of the documents themselves, smallest first, until one changes."""
-        self._joined = ""
-        self._starts: list[int] = []
-
-    def follow(self, library: Library) -> None:
-        """Take up what the library has changed since the last time."""
-        count = library.changes.count
-        changed = None if self._seen is None else library.changes.since(self._seen)
-        if changed is None:
-            self._look_at_all(library)
-        for name in changed or ():
-            if owner_in(name) == self._owner:
-                self._change(library, name)
-        self._seen = count
-
-    def having(self, sought: str) -> set[str]:
-        """Return the ids with a part that is ``sought``, in lower case: one search in all of them together."""
-        if not self._joined:
-            self._joined = "\n".join(id.lower() for id in self.ids)
-            ends = accumulate(len(id) + 1 for id in self.ids)
-            self._starts = [0, *ends]
-        found, at = set(), self._joined.find(sought)
-        while at >= 0:
-            place = bisect_right(self._starts, at) - 1
-            found.add(self.ids[place])
-            at = self._joined.find(sought, self._starts[place + 1])
-        return found
-
-    def _look_at_all(self, library: Library) -> None:
-        newest = {}
-        for name in library.names(self._owner):
-            versions = library.of_name(name)
+    def _follow(self) -> None:
+        """Take up what has changed since the last time."""
+        names, read = self._changed.take(), self._read.take()
+        if names is None or read is None:
+            self._groups, self._publishers, self._twice = {}, {}, {}
+            names, read = set(self._library.all_names()), set()
+        names.update(ref.name for ref in read)
+        put: dict[str, list[ListedRow]] = {}
+        taken: dict[str, list[str]] = {}
+        for name in names:
+            versions = self._library.of_name(name)
+            group, before = self._group_of(name, versions)
+            if before is not None and before != group:
+                taken.setdefault(before, []).append(id_in(name))
             if versions:
-                newest[versions[-1].document.id] = versions[-1]
-        self.newest, self.ids, self.orders, self._joined = newest, sorted(newest), {}, ""
+                put.setdefault(group, []).append(self._row(versions[-1]))
+            else:
+                taken.setdefault(group, []).append(id_in(name))
+        for group in {*put, *taken}:
+            rows = self._groups.setdefault(group, RowGroup())
+            rows.change(put.get(group, ()), taken.get(group, ()))
+            if not rows.rows:
+                del self._groups[group]
 
-    def _change(self, library: Library, name: str) -> None:
-        id, versions = id_in(name), library.of_name(name)
-        there = id in self.newest
-        if versions:
-            self.newest[id] = versions[-1]
-            if not there:
-                insort(self.ids, id)
-        elif there:
-            del self.newest[id]
-            del self.ids[bisect_left(self.ids, id)]
-        self.orders, self._joined = {}, ""
+    def _group_of(self, name: str, versions: Sequence[KnownDocument]) -> tuple[str, str | None]:
+        """Return the name of the group of a document, and of the one that it was in where that may be another."""
+        owner = owner_in(name)
+        if owner != GRANTED:
+            return owner, None
+        before = self._publishers.pop(name, None)
+        if not versions:
+            return before or _granted(""), before
+        group = self._publishers[name] = _granted(versions[-1].document.owner_scope)
+        return group, before
+
+    def _row(self, known: KnownDocument) -> ListedRow:
+        return ListedRow(known, self._reads.of(known.document.ref))
+
+
+_CALLERS = 64
+"""Callers whose ids in several groups are remembered."""
+
+
+def _granted(owner: str) -> str:
+    """Return the name of the group of a publisher's granted documents. No scope has a line end."""
+    return f"{GRANTED}\n{owner}"
+
+
+class _Choice:
+    """The rows that a query is for, in their order."""
+
+    def __init__(self, caller: Caller, query: ListingQuery) -> None:
+        self._query, self._scope, self._sought = query, caller.scope, query.search.lower()
+
+    def of_group(self, group: RowGroup) -> Sequence[ListedRow]:
+        """Return those of a group, by its own means: its rows are very many."""
+        query = self._query
+        rows = group.having(self._sought, query.by) if self._sought else group.order(query.by)
+        return self._rest(group.of_owner(self._scope, rows) if query.own else rows)
+
+    def of_rows(self, rows: Sequence[ListedRow]) -> Sequence[ListedRow]:
+        """Return those of a few rows."""
+        rows = [row for row in rows if self._sought in row.low]
+        return self._rest([row for row in rows if row.owner == self._scope] if self._query.own else rows)
+
+    def _rest(self, rows: Sequence[ListedRow]) -> Sequence[ListedRow]:
+        if self._query.after is not None:
+            rows = rows[bisect_right(rows, self._query.after, key=KEYS["id"]) :]
+        if (seen := self._query.visibility) is not None:
+            rows = [row for row in rows if row.known.document.visibility == seen]
+        return rows
 
 
 def _part(
-    public: _OwnersIds,
-    more: Mapping[str, KnownDocument],
-    caller: Caller,
+    orders: Sequence[Sequence[ListedRow]],
+    hidden: Sequence[Sequence[ListedRow]],
     query: ListingQuery,
-    reads: Mapping[DocumentRef, RecordedReads],
-) -> ListedDocuments:
-    """Return the part of the public documents and of ``more``, which stand for public ones of the same ids."""
-
-    def known(id: str) -> KnownDocument:
-        return more.get(id) or public.newest[id]
-
-    ids = _ordered(public, more, query, reads)
-    visible = len(ids)
-    if sought := query.search.lower():
-        having = public.having(sought) | {id for id in more if sought in id.lower()}
-        ids = [id for id in ids if id in having]
-    if query.visibility == "public":
-        others = {id for id, one in more.items() if one.document.visibility != "public"}
-        ids = [id for id in ids if id not in others] if others else ids
-    elif query.visibility is not None:
-        ids = [id for id in ids if id in more and more[id].document.visibility == query.visibility]
-    if query.own:
-        ids = [id for id in ids if known(id).document.owner_scope == caller.scope]
+    found: int,
+) -> list[ListedRow]:
+    """Return the rows that are shown, in the order of the query."""
+    start, end = query.start, min(found, query.start + query.most)
+    if start >= end:
+        return []
     if query.descending:
-        first = len(ids) - query.start
-        shown = ids[max(0, first - query.most) : max(0, first)][::-1]
-    else:
-        shown = ids[query.start : query.start + query.most]
-    return ListedDocuments(tuple(known(id) for id in shown), len(ids), visible)
-
-
-def _ordered(
-    public: _OwnersIds,
-    more: Mapping[str, KnownDocument],
-    query: ListingQuery,
-    reads: Mapping[DocumentRef, RecordedReads],
-) -> list[str]:
-    """Return all ids, smallest first."""
-    if query.by in ("reads", "last_read", "saved"):
-        return _by_reads(_together(public.ids, more, None), public, more, query.by, reads)
-    if query.by == "id":
-        return _together(public.ids, more, None)
-    value = _tokens if query.by == "tokens" else _created
-    order = public.orders.get(query.by)
-    if order is None:
-        order = public.orders[query.by] = sorted(public.ids, key=lambda id: value(public.newest[id]))
-    return _together(order, more, lambda id: value(more.get(id) or public.newest[id]))
-
-
-def _together(
-    ids: list[str], more: Mapping[str, KnownDocument], key: Callable[[str], int] | None
-) -> list[str]:
-    if not more:
-        return ids
-    return sorted([*(id for id in ids if id not in more), *sorted(more)], key=key)
-
-
-def _by_reads(
-    ids: list[str],
-    public: _OwnersIds,
-    more: Mapping[str, KnownDocument],
-    by: ListingOrder,
-    reads: Mapping[DocumentRef, RecordedReads],
-) -> list[str]:
-    """Return the ids that nobody reads, and behind them the others: the counts are walked, not the documents."""
-    counted: dict[str, int] = {}
-    for ref, count in reads.items():
-        known = more.get(ref.id) or public.newest.get(ref.id)
-        if known is not None and known.document.version == ref.version and _owner(known) == ref.owner:
-            counted[ref.id] = _figure(by, count)
-    unread = [id for id in ids if id not in counted] if counted else ids
-    return [*unread, *sorted(sorted(counted), key=counted.__getitem__)]
-
-
-def _owner(known: KnownDocument) -> str | None:
-    """Return the owner in the document's reference."""
-    document = known.document
-    return None if document.visibility == "public" else document.ref.owner
-
-
-def _tokens(known: KnownDocument) -> int:
-    return len(known.tokenized.token_ids)
-
-
-def _created(known: KnownDocument) -> int:
-    return known.document.created
-
-
-def _figure(by: ListingOrder, count: RecordedReads) -> int:
-    if by == "reads":
-        return count.reads
-    return count.last_read if by == "last_read" else count.saved_tokens
+        return rows_between(orders, hidden, query.by, found - end, found - start)[::-1]
+    return rows_between(orders, hidden, query.by, start, end)

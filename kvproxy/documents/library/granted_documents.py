@@ -88,8 +88,12 @@ class GrantedDocuments:
 
     def ids(self, caller: Caller) -> set[str]:
         """Return the ids with a version that ``caller`` may read."""
+        return {known.document.id for known in self._published(caller)} | self.others_ids(caller)
+
+    def others_ids(self, caller: Caller) -> set[str]:
+        """Return the ids with a version of another publisher that ``caller`` may read."""
         named = self._named({*self._rights.granted_ids(caller), *self._rights.shared_ids()})
-        documents = [known.document for known in (*self._published(caller), *named)]
+        documents = [known.document for known in named if known.document.owner_scope != caller.scope]
         return {document.id for document in documents if self.right(document, caller).allowed}
 
     def right(self, document: Document, caller: Caller) -> Right:

@@ -9,8 +9,8 @@ from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
 from kvproxy.documents.library.document_aliases import DocumentAliases
 from kvproxy.documents.library.document_names import id_in, owner_in
 from kvproxy.documents.library.granted_documents import GrantedDocuments
+from kvproxy.documents.library.key_changes import KeyChanges
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
-from kvproxy.documents.library.library_changes import LibraryChanges
 from kvproxy.documents.library.published_usage import PublishedUsage, usage_of
 from kvproxy.documents.library.reader_texts import add_matches
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
@@ -44,7 +44,8 @@ class Library:
         self._learned: dict[str, dict[DocumentRef, KnownDocument]] = {}
         """By the tenant that they were learned from."""
         self.aliases = DocumentAliases()
-        self.changes = LibraryChanges()
+        self.changes = KeyChanges[str]()
+        """Of each ``DocumentRef.name`` whose versions are others now."""
         self.withdrawn = WithdrawnDocuments()
 
     def __len__(self) -> int:
@@ -58,16 +59,16 @@ class Library:
 
     def ids(self, caller: Caller) -> list[str]:
         """Return the ids with a version that ``caller`` may see, sorted. They may be very many: for a worker thread."""
-        named = {id_in(name) for owner in ("", caller.scope) for name in self.names(owner)}
+        named = {id_in(name) for owner in ("", caller.scope) for name in list(self._names.get(owner, ()))}
         return sorted(named | self._granted.ids(caller))
 
-    def names(self, owner: str) -> list[str]:
-        """Return the names of one owner's private documents; of no owner the public ones'."""
-        return list(self._names.get(owner, ()))
+    def all_names(self) -> list[str]:
+        """Return every ``DocumentRef.name``. They may be very many: for a worker thread."""
+        return list(self._versions)
 
-    def granted_ids(self, caller: Caller) -> set[str]:
-        """Return the ids of the granted documents that ``caller`` may read now."""
-        return self._granted.ids(caller)
+    def granted_by_others(self, caller: Caller) -> set[str]:
+        """Return the ids of the granted documents of other publishers that ``caller`` may read now."""
+        return self._granted.others_ids(caller)
 
     def add(self, known: KnownDocument) -> None:
         """Make a version findable, replacing the same version if present: a reader sees the one or the other."""

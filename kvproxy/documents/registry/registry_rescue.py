@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvproxy.database.tables.document_tables import DOCUMENT_VERSIONS
-from kvproxy.database.tables.usage_tables import DOCUMENT_DAYS, USAGE_DAYS
+from kvproxy.database.tables.usage_tables import DOCUMENT_DAYS, USAGE_DAYS, USAGE_WRITERS
 from kvproxy.documents.registry.registry_losses import file_set_aside
 from kvproxy.documents.registry.registry_rows import TABLES
 from kvproxy.documents.registry.registry_salvage import SalvagedRegistry, salvage_registry
@@ -31,7 +31,7 @@ OtherFaults = Callable[[Path], Sequence[str]]
 """Returns the faults of what is beside the registry in the database of this file: of the ledger's chain and sums."""
 
 _NAMES = {table.name for table in TABLES}
-_FIGURES = {USAGE_DAYS.name, DOCUMENT_DAYS.name}
+_FIGURES = {USAGE_DAYS.name, USAGE_WRITERS.name, DOCUMENT_DAYS.name}
 """Tables of mere figures: damaged ones are left empty, and keep nothing from starting."""
 _DROP_ORPHANS = f"""
     DELETE FROM main.{DOCUMENT_DAYS.name} WHERE NOT EXISTS (

@@ -26,6 +26,7 @@ def sums_body(sums: UsageSums) -> KvUsageSums:
         "requests": sums.requests,
         "hits": sums.hits,
         "misses": sums.misses,
+        "cold": sums.cold,
         "prompt_tokens": sums.prompt_tokens,
         "cached_tokens": sums.cached_tokens,
         "completion_tokens": sums.completion_tokens,

@@ -71,7 +71,12 @@ def caller_of(keyring: Keyring, session: DashboardSession) -> Caller:
 
     Example: ``caller = caller_of(components.keyring, session)``
     """
-    return keyring.caller({"Authorization": f"Bearer {session.key}"} if session.key else {})
+    return keyring.caller(headers_of(session))
+
+
+def headers_of(session: DashboardSession) -> dict[str, str]:
+    """Return the headers that a program with the session's key would send."""
+    return {"Authorization": f"Bearer {session.key}"} if session.key else {}
 
 
 def refuse_other_origin(request: web.Request) -> None:

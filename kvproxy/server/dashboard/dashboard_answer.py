@@ -17,6 +17,7 @@ from kvproxy.server.middleware.wrong_url import root_of
 
 _NOTICE = "kvproxy_notice"
 _NOTICE_BOUND = b"kvproxy dashboard notice 1"
+_ALARM_BOUND = b"kvproxy dashboard alarm 1"
 _MOST_NOTICE = 500
 _NOTICE_S = 60
 
@@ -41,6 +42,8 @@ class ViewLayout:
     """The caller's name; empty where nobody is logged in, and where no key is needed."""
     notice: str
     """The result of the action before."""
+    alarm: bool = False
+    """True where that is bad news."""
 
 
 def scope_of(request: web.Request) -> ViewScope:
@@ -57,8 +60,10 @@ def view_answer(
     """
     dashboard = request.app[DASHBOARD]
     sealed = request.cookies.get(_NOTICE)
-    notice = None if sealed is None else dashboard.seal.open_text(sealed, _NOTICE_BOUND)
-    values = {"layout": layout_of(request, notice or ""), **(shown or {})}
+    notice = None if sealed is None else dashboard.seal.open_text(sealed, _bound_to(request, _NOTICE_BOUND))
+    alarm = None if sealed is None else dashboard.seal.open_text(sealed, _bound_to(request, _ALARM_BOUND))
+    layout = layout_of(request, notice or alarm or "", alarm=alarm is not None)
+    values = {"layout": layout, **(shown or {})}
     response = _html(dashboard.files.render(template, values), status)
     if sealed is not None:
         response.del_cookie(_NOTICE, path="/ui")
@@ -74,8 +79,9 @@ def fragment_answer(request: web.Request, template: str, shown: dict[str, Any]) 
     return _html(request.app[DASHBOARD].files.render(template, shown), 200)
 
 
-def done_answer(request: web.Request, notice: str, path: str) -> web.Response:
-    """Return the answer to an action that has been done: a redirect to a view, which says ``notice`` once.
+def done_answer(request: web.Request, notice: str, path: str, *, alarm: bool = False) -> web.Response:
+    """Return the answer to an action that has been done: a redirect to a view, which says ``notice`` once, as bad
+    news where ``alarm`` is true.
 
     With htmx the browser loads that view as well, so that an action needs one handler for both.
     Example: ``return done_answer(request, f"Pinned {ref}.", f"/ui/documents/{ref}")``
@@ -86,14 +92,25 @@ def done_answer(request: web.Request, notice: str, path: str) -> web.Response:
     else:
         response = web.Response(status=303, headers={**HEADERS, "Location": path})
     if notice:
-        sealed = request.app[DASHBOARD].seal.seal_text(notice[:_MOST_NOTICE], _NOTICE_BOUND)
+        bound = _bound_to(request, _ALARM_BOUND if alarm else _NOTICE_BOUND)
+        sealed = request.app[DASHBOARD].seal.seal_text(notice[:_MOST_NOTICE], bound)
         _set_cookie(request, response, _NOTICE, sealed, _NOTICE_S, "/ui")
     carry_session(request, response)
     return response
 
 
-def layout_of(request: web.Request, notice: str = "") -> ViewLayout:
-    """Return the layout of a request, one that failed before it had a caller included."""
+def _bound_to(request: web.Request, purpose: bytes) -> bytes:
+    """Return what a notice is sealed for: the session in which it was said, so that whoever logs in next in the same
+    browser does not read the sentence on an action of somebody else's."""
+    session = request.get(SESSION)
+    return b"%s %s" % (purpose, b"" if session is None else session.nonce.encode())
+
+
+def layout_of(request: web.Request, notice: str = "", *, alarm: bool = False) -> ViewLayout:
+    """Return the layout of a request, one that failed before it had a caller included.
+
+    Example: ``layout_of(request, "Pinned handbook@3.")``
+    """
     caller, session = request.get(CALLER), request.get(SESSION)
     dashboard = request.app[DASHBOARD]
     entries: Sequence[NavigationEntry] = ()
@@ -110,6 +127,7 @@ def layout_of(request: web.Request, notice: str = "") -> ViewLayout:
         "" if session is None else dashboard.seal.token(session),
         caller.name if caller is not None and named else "",
         notice,
+        alarm,
     )
 
 
@@ -118,11 +136,6 @@ def carry_session(request: web.Request, response: web.Response) -> None:
     if request.get(NEW_SESSION):
         sealed = request.app[DASHBOARD].seal.seal(request[SESSION])
         _set_cookie(request, response, COOKIE, sealed, LIFETIME_S, "/")
-
-
-def end_session(response: web.Response) -> None:
-    """Remove the session's cookie."""
-    response.del_cookie(COOKIE, path="/")
 
 
 def base_url(request: web.Request) -> str:

@@ -1,8 +1,12 @@
-"""Headers of everything that the dashboard answers."""
+"""Headers of everything that the dashboard answers, and the signal that adds them where a handler did not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+from aiohttp import web
+
+from kvproxy.server.dashboard.dashboard_route import is_dashboards
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -19,3 +23,11 @@ HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+async def guard_views(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers to whatever is answered below ``/ui``: refusals of the framework, redirects and streams of other
+    modules too. An ``on_response_prepare`` signal. Static files have their own."""
+    if is_dashboards(request) and not request.path.startswith("/ui/static/"):
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)

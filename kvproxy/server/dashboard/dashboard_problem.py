@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from aiohttp import web
 
 from kvproxy.dashboard.template_rendering import dashboard_files
@@ -41,9 +43,17 @@ def problem_view(error: KVProxyError, request: web.Request) -> web.Response | No
         "message": error.message,
         "request_id": request[REQUEST_ID],
         "login": LOGIN if isinstance(error, AuthenticationFailed) else "",
+        "back": _form_of(request) if request.method == "POST" else "",
     }
     if "HX-Request" in request.headers:
         response = fragment_answer(request, "fragments/problem.html", {"problem": shown})
         response.set_status(status)
         return response
     return view_answer(request, "problem.html", {"problem": shown}, status=status)
+
+
+def _form_of(request: web.Request) -> str:
+    """Return the path of the dashboard's view that sent a form; empty where that is not told."""
+    sent = urlsplit(request.headers.get("Referer", ""))
+    own = sent.netloc == request.headers.get("Host") and (sent.path == "/ui" or sent.path.startswith("/ui/"))
+    return sent._replace(scheme="", netloc="", fragment="").geturl() if own else ""

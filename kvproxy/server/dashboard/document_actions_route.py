@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -28,8 +29,17 @@ from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.kv_documents.document_bodies import PublishBody
 from kvproxy.wire.kv_documents.version_bodies import RevokeBody
 
-Said = tuple[str, str]
-"""The sentence on an action that was done, and the path of the view that shows it."""
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The sentence on an action that was done, and the path of the view that shows it."""
+
+    words: str
+    path: str
+    alarm: bool = False
+    """True where it is bad news."""
+
+
 Work = Callable[[web.Request, Mapping[str, str], ReportProgress | None], Awaitable[Said]]
 
 
@@ -50,17 +60,19 @@ async def act_on_document(request: web.Request) -> web.StreamResponse:
 async def _done(request: web.Request, fields: Mapping[str, str], work: Work) -> web.StreamResponse:
     """Do the work, with progress where the client asks for events, else with a redirect at its end."""
     if not wants_events(request):
-        return done_answer(request, *await work(request, fields, None))
+        said = await work(request, fields, None)
+        return done_answer(request, said.words, said.path, alarm=said.alarm)
 
     async def result(progress: ReportProgress) -> Mapping[str, Any]:
-        said, path = await work(request, fields, progress)
-        return {"said": said, "path": path}
+        said = await work(request, fields, progress)
+        return {"said": said.words, "path": said.path, "alarm": said.alarm}
 
     return await progressing(request, result)
 
 
 async def _publish(request: web.Request, fields: Mapping[str, str], progress: ReportProgress | None) -> Said:
-    text = await _uploaded(request) or fields.get("text", "").replace("\r\n", "\n")
+    pasted = fields.get("text", "").replace("\r\n", "\n")
+    text = await _uploaded(request, pasted) or pasted
     try:
         wanted = PublishBody.model_validate(
             {
@@ -79,15 +91,17 @@ async def _publish(request: web.Request, fields: Mapping[str, str], progress: Re
         if published.created
         else f"{info.id}@{info.version} has this text already."
     )
-    return done, document_path(info.id)
+    return Said(done, document_path(info.id))
 
 
-async def _uploaded(request: web.Request) -> str:
+async def _uploaded(request: web.Request, pasted: str) -> str:
     """Return the text of the form's file; empty where none was chosen. Raises DocumentRejected."""
     file = (await request.post()).get("file")
     if not isinstance(file, web.FileField) or not file.filename:
         return ""
     raw = await asyncio.to_thread(file.file.read)
+    if fault := _fault_of_file(raw, pasted):
+        raise DocumentRejected(fault, param="file")
     try:
         return await asyncio.to_thread(raw.decode, "utf-8-sig")
     except UnicodeDecodeError as e:
@@ -97,23 +111,40 @@ async def _uploaded(request: web.Request) -> str:
         ) from e
 
 
+def _fault_of_file(raw: bytes, pasted: str) -> str:
+    if pasted.strip():
+        return "There is a file, and a pasted text as well: leave one of them out."
+    if not raw.strip():
+        return "The file is empty. Choose one with words in it."
+    # Of UTF-16 without a mark each byte can be one of UTF-8: half of them are zeros, which no text has.
+    return (
+        "The file is not a text in UTF-8: it has bytes of 0. Convert it, or paste its text."
+        if 0 in raw
+        else ""
+    )
+
+
 async def _warm(request: web.Request, fields: Mapping[str, str], progress: ReportProgress | None) -> Said:
     report = await request.app[COMPONENTS].publisher.residency.warm(
         ref_of(request), request[CALLER], progress
     )
+    if not report.loaded and not report.computed:
+        return Said(f"{report.document} was warm already: all of it is in memory.", _here(request))
     done = f"{report.document} is warm: {report.loaded:,} tokens loaded, {report.computed:,} computed"
-    return f"{done}, in {report.seconds:.1f} s.", _here(request)
+    return Said(f"{done}, in {report.seconds:.1f} s.", _here(request))
 
 
 async def _pin(request: web.Request, fields: Mapping[str, str], progress: ReportProgress | None) -> Said:
     residency = request.app[COMPONENTS].publisher.residency
     partial = fields.get("partial") == "1"
-    return _pinned(await residency.pin(ref_of(request), request[CALLER], partial=partial)), _here(request)
+    return Said(
+        _pinned(await residency.pin(ref_of(request), request[CALLER], partial=partial)), _here(request)
+    )
 
 
 async def _unpin(request: web.Request, fields: Mapping[str, str], progress: ReportProgress | None) -> Said:
     report = await request.app[COMPONENTS].publisher.residency.unpin(ref_of(request), request[CALLER])
-    return f"{report.document} is not pinned any more.", _here(request)
+    return Said(f"{report.document} is not pinned any more.", _here(request))
 
 
 async def _verify(request: web.Request, fields: Mapping[str, str], progress: ReportProgress | None) -> Said:
@@ -121,7 +152,7 @@ async def _verify(request: web.Request, fields: Mapping[str, str], progress: Rep
     compared = [one for one in found["data"] if not one["note"]]
     notes = "; ".join(f"{one['framing']}: {one['note']}" for one in found["data"] if one["note"])
     if not compared:
-        return f"Nothing could be compared: {notes}", _here(request)
+        return Said(f"Nothing could be compared: {notes}", _here(request), alarm=True)
     tokens = sum(one["greedy_tokens"] for one in compared)
     equal = sum(one["equal_greedy"] for one in compared)
     if found["agrees"] is not None:
@@ -133,7 +164,9 @@ async def _verify(request: web.Request, fields: Mapping[str, str], progress: Rep
             f"{verdict}: {same:,} of {places:,} positions have the same bits, and {equal:,} of {tokens:,} answer "
             "tokens are the same."
         )
-    return f"{done} {notes}".strip(), _here(request)
+    return Said(
+        f"{done} {notes}".strip(), _here(request), alarm=found["agrees"] is None and not found["exact"]
+    )
 
 
 async def _revoke(request: web.Request, fields: Mapping[str, str], progress: ReportProgress | None) -> Said:
@@ -143,13 +176,13 @@ async def _revoke(request: web.Request, fields: Mapping[str, str], progress: Rep
         raise invalid(e) from e
     ref = ref_of(request)
     revoked = await request.app[COMPONENTS].publisher.endings.revoke(ref, request[CALLER], body.reason)
-    return f"Revoked {', '.join(map(str, revoked))}: {body.reason}", "/ui/documents"
+    return Said(f"Revoked {', '.join(map(str, revoked))}: {body.reason}", "/ui/documents")
 
 
 async def _delete(request: web.Request, fields: Mapping[str, str], progress: ReportProgress | None) -> Said:
     ref: DocumentRef = ref_of(request)
     await delete_named(request, ref)
-    return f"Deleted {ref}.", "/ui/documents"
+    return Said(f"Deleted {ref}.", "/ui/documents")
 
 
 def _pinned(report: PinReport) -> str:

@@ -10,10 +10,13 @@ from typing import cast
 from aiohttp import web
 
 from kvproxy.catalog.catalog_notes import LastCheck
+from kvproxy.catalog.offered_terms import OfferedTerms
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.dashboard.views.documents_view import DocumentRow, document_row, price_text
+from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo
 from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.market import Market
 from kvproxy.tariffs.recorded_tariffs import Tariffs
@@ -31,9 +34,9 @@ async def document_rows(
     """
     components, caller = request.app[COMPONENTS], request[CALLER]
     market = components.market
-    rights = components.publisher.library.rights
+    library = components.publisher.library
     named = [
-        (rights.publisher(known.document.owner_scope), known.document.id, known.document.version)
+        (library.rights.publisher(known.document.owner_scope), known.document.id, known.document.version)
         for known, _ in shown
     ]
     checks: Sequence[LastCheck | None] = [None] * len(shown)
@@ -41,7 +44,9 @@ async def document_rows(
     if market is not None:
         if market.catalog is not None:
             checks = await market.catalog.last_checks(named)
-        prices = await asyncio.to_thread(_prices, market, [(id, publisher) for publisher, id, _ in named])
+        prices = await asyncio.to_thread(
+            _prices, market, library, [known.document for known, _ in shown], caller
+        )
     uses = await _uses(request, [known for known, _ in shown], caller)
     return tuple(
         document_row(
@@ -76,12 +81,24 @@ def has_prices(market: Market | None) -> bool:
     return cast(Tariffs, market.tariffs).at(int(time.time() * 1000)) is not None
 
 
-def _prices(market: Market, named: Sequence[tuple[str, str]]) -> list[str]:
-    if not has_prices(market):
-        return [""] * len(named)
-    book = cast(TermsBook, market.terms)
-    found = [book.terms(id, publisher) if publisher else None for id, publisher in named]
-    return [
-        "" if t is None else price_text(t.kind, format_percent(t.share_ppm), t.nano_per_1000, market.currency)
-        for t in found
-    ]
+def _prices(market: Market, library: Library, shown: Sequence[Document], caller: Caller) -> list[str]:
+    """Return what each document costs this reader: by the terms of the grant that lets it in, where that has some."""
+    if not has_prices(market) or market.grants is None:
+        return [""] * len(shown)
+    terms = OfferedTerms(market.grants, cast(TermsBook, market.terms))
+    prices = []
+    for document in shown:
+        publisher = library.rights.publisher(document.owner_scope)
+        t = terms.of(document.id, publisher, _grant(library, document, caller)) if publisher else None
+        prices.append(
+            ""
+            if t is None
+            else price_text(t.kind, format_percent(t.share_ppm), t.nano_per_1000, market.currency)
+        )
+    return prices
+
+
+def _grant(library: Library, document: Document, caller: Caller) -> str | None:
+    if document.visibility != "granted" or document.owner_scope == caller.scope:
+        return None
+    return library.rights.right(document, caller).grant

@@ -83,6 +83,7 @@ async def document_view(request: web.Request) -> web.StreamResponse:
         named=name,
         may_change=row.own and scope_of(request).may("publish"),
         names_replicas=names_replicas(request),
+        fleet=components.pipeline.models.primary.backend.info.fleet,
         excerpt=await _excerpt(request, document.ref),
         models=tuple(
             (one.model, max((framing.resident_tokens for framing in one.framings), default=0))
@@ -90,7 +91,8 @@ async def document_view(request: web.Request) -> web.StreamResponse:
         ),
     )
     priced = has_prices(components.market)
-    shown = {"document": view, "priced": priced, "document_path": document_path}
+    keyed = not components.keyring.empty
+    shown = {"document": view, "priced": priced, "document_path": document_path, "keyed": keyed}
     return view_answer(request, "document.html", shown)
 
 

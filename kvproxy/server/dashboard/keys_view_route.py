@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from kvproxy.core import ALL_PERMISSIONS
 from kvproxy.dashboard.views.keys_view import KeysView, grant_rows, key_rows, tenant_rows
 from kvproxy.dashboard.views.row_pages import page_of
-from kvproxy.errors import KVProxyError, RouteNotFound
+from kvproxy.errors import InvalidRequest, KVProxyError, RouteNotFound
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.dashboard.dashboard_access import read_form
 from kvproxy.server.dashboard.dashboard_answer import done_answer, scope_of, view_answer
@@ -24,6 +24,7 @@ from kvproxy.wire.kv_accounts.account_bodies import NewGrantBody, NewKeyBody, Ne
 
 KEYS = "/ui/keys"
 DAY_S = 86_400
+MOST_DAYS = 36_500
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -36,13 +37,13 @@ async def keys(request: web.Request) -> web.StreamResponse:
 async def create_key(request: web.Request) -> web.StreamResponse:
     """Make an API key, and show it once: the answer alone has it."""
     form = await read_form(request)
-    wanted: dict[str, Any] = {
-        "tenant": form.get("tenant", ""),
-        "scopes": [scope for scope in sorted(ALL_PERMISSIONS) if f"scope_{scope}" in form],
-        **_filled(form, "label"),
-        **_days(form),
-    }
     try:
+        scopes = [scope for scope in sorted(ALL_PERMISSIONS) if f"scope_{scope}" in form]
+        if not scopes:
+            raise InvalidRequest(
+                "Choose at least one scope: a key without one may do nothing.", param="scopes"
+            )
+        wanted = {"tenant": form.get("tenant", ""), "scopes": scopes, **_filled(form, "label"), **_days(form)}
         new = await make_key(request, _body(NewKeyBody, wanted))
     except KVProxyError as e:
         return _answer(request, form, "key", e)
@@ -71,6 +72,11 @@ async def close_tenant(request: web.Request) -> web.StreamResponse:
     """Refuse all keys of a tenant from now on, or accept them again."""
     form, name = await read_form(request), request.match_info["tenant"]
     closed = form.get("closed") == "true"
+    if closed and name == request[CALLER].name:
+        raise InvalidRequest(
+            "This is your own tenant: closing it would lock you out. Close it with another tenant's key, or by "
+            "`kvproxy tenants close` beside the proxy."
+        )
     await asyncio.to_thread(lambda: accounts_of(request).close_tenant(name, closed=closed))
     told = "closed: all its keys are refused" if closed else "open again"
     return done_answer(request, f"The tenant {name} is {told}.", KEYS)
@@ -79,14 +85,14 @@ async def close_tenant(request: web.Request) -> web.StreamResponse:
 async def create_grant(request: web.Request) -> web.StreamResponse:
     """Grant a document of the caller's own."""
     form = await read_form(request)
-    wanted: dict[str, Any] = {
-        "document": form.get("document", ""),
-        "reader": form.get("reader", ""),
-        **_filled(form, "id", "price", "max_amount"),
-        **{name: _whole(form[name]) for name in ("max_reads", "max_tokens") if form.get(name)},
-        **_days(form),
-    }
     try:
+        wanted: dict[str, Any] = {
+            "document": form.get("document", ""),
+            "reader": form.get("reader", ""),
+            **_filled(form, "id", "price", "max_amount"),
+            **{name: _whole(form[name]) for name in ("max_reads", "max_tokens") if form.get(name)},
+            **_days(form),
+        }
         grant = await make_grant(request, _body(NewGrantBody, wanted))
     except KVProxyError as e:
         return _answer(request, form, "grant", e)
@@ -115,6 +121,7 @@ def _answer(
         "scopes": sorted(ALL_PERMISSIONS),
         "currency": market_of(request).currency,
         "open": request.app[COMPONENTS].keyring.empty,
+        "caller": request[CALLER],
     }
     return view_answer(request, "keys.html", shown, status=200 if error is None else error.http_status)
 
@@ -154,12 +161,14 @@ def _filled(form: Mapping[str, str], *names: str) -> dict[str, str]:
 
 
 def _days(form: Mapping[str, str]) -> dict[str, Any]:
-    """Return how long a key or a grant is to last; what is no number is left for the body to refuse."""
+    """Return how long a key or a grant is to last. Raises InvalidRequest."""
     text = form.get("days", "").strip()
     if not text:
         return {}
     days = _whole(text)
-    return {"expires_in_s": days * DAY_S if isinstance(days, int) else days}
+    if not isinstance(days, int) or not 0 < days <= MOST_DAYS:
+        raise InvalidRequest(f"Days: a whole number from 1 to {MOST_DAYS:,}, or nothing.", param="days")
+    return {"expires_in_s": days * DAY_S}
 
 
 def _whole(text: str) -> int | str:

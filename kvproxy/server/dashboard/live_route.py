@@ -7,14 +7,15 @@ from functools import partial
 
 from aiohttp import web
 
-from kvproxy.errors import AuthenticationFailed, InvalidRequest
+from kvproxy.errors import InvalidRequest
 from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import COMPONENTS
-from kvproxy.server.dashboard.dashboard_access import caller_of
+from kvproxy.server.auth import keeps_rights
+from kvproxy.server.components import CALLER, COMPONENTS
+from kvproxy.server.dashboard.dashboard_access import headers_of
 from kvproxy.server.dashboard.dashboard_answer import scope_of
 from kvproxy.server.dashboard.dashboard_headers import HEADERS
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, SESSION, LiveFragment
-from kvproxy.server.dashboard.live_updates import Followed, LiveFollower
+from kvproxy.server.dashboard.live_updates import Followed
 from kvproxy.wire.answers import event_bytes
 
 _LOOK_S = 1.0
@@ -25,9 +26,11 @@ async def live_events(request: web.Request) -> web.StreamResponse:
     """Send events ``fragment`` with the name and HTML of what has changed; ``ended`` where the session has.
 
     ``?live=overview-figures,overview-charts`` names the fragments; those that the key may not see are left out.
-    Raises InvalidRequest, Overloaded.
+    Raises InvalidRequest, TooManyViews.
     """
     wanted = _wanted(request)
+    if request.method == "HEAD":  # events behind it would be taken for the next answer of the connection
+        return web.Response(headers=HEADERS, content_type="text/event-stream")
     drain = request.app[COMPONENTS].drain
     sending = SseStream(request, interval_s=request.app[COMPONENTS].keepalive_s)
     with request.app[DASHBOARD].live.following(request[SESSION].nonce, scope_of(request), wanted) as follower:
@@ -35,16 +38,13 @@ async def live_events(request: web.Request) -> web.StreamResponse:
             await out.start(HEADERS)
             await out.send(event_bytes.KEEPALIVE)
             while not drain.draining and not _ended(request):
-                await _send_news(out, follower)
+                await follower.wait(_LOOK_S)
+                # Asked again after the wait: what was rendered meanwhile is not for a key that was revoked meanwhile.
+                if (news := follower.take()) and not _ended(request):
+                    await out.send(news)
             if not drain.draining:
                 await out.send(event_bytes.event({"login": True}, "ended"))
     return sending.response
-
-
-async def _send_news(out: SseStream, follower: LiveFollower) -> None:
-    await follower.wait(_LOOK_S)
-    if news := follower.take():
-        await out.send(news)
 
 
 def _wanted(request: web.Request) -> list[Followed]:
@@ -64,11 +64,5 @@ def _followed(fragment: LiveFragment, app: web.Application) -> Followed:
 
 def _ended(request: web.Request) -> bool:
     """Return True once the session has expired, or its key is not what it was when the stream began."""
-    session = request[SESSION]
-    try:
-        caller = caller_of(request.app[COMPONENTS].keyring, session)
-    except AuthenticationFailed:
-        return True
-    began = scope_of(request).caller
-    same = (caller.scope, caller.permissions) == (began.scope, began.permissions)
-    return not same or time.time() >= session.expires
+    session, keyring = request[SESSION], request.app[COMPONENTS].keyring
+    return time.time() >= session.expires or not keeps_rights(keyring, headers_of(session), request[CALLER])

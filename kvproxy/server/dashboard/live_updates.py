@@ -9,15 +9,17 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kvproxy.core import Permission
+from kvproxy.core import Caller
 from kvproxy.dashboard.view_scope import ViewScope
-from kvproxy.errors import Overloaded
+from kvproxy.errors import TooManyViews
 from kvproxy.wire.answers import event_bytes
 
 logger = logging.getLogger(__name__)
 
 MOST_STREAMS = 256
 """Of all sessions."""
+MOST_OF_A_TENANT = 64
+"""Of all sessions of one tenant: a key begins as many sessions as it likes, and must not take the places of others."""
 MOST_OF_A_SESSION = 8
 TICK_S = 1.0
 _EARLY_S = 0.1
@@ -36,7 +38,7 @@ class Followed:
     every_s: float
 
 
-_Key = tuple[str, tuple[str, frozenset[Permission]]]
+_Key = tuple[str, Caller]
 
 
 class LiveFollower:
@@ -109,6 +111,7 @@ class LiveUpdates:
     def __init__(self) -> None:
         self._topics: dict[_Key, _Topic] = {}
         self._streams: Counter[str] = Counter()
+        self._of_tenants: Counter[str] = Counter()
         self._ticking: asyncio.Task[None] | None = None
 
     @property
@@ -122,20 +125,33 @@ class LiveUpdates:
     ) -> Iterator[LiveFollower]:
         """Open a stream's follower. ``session``: the nonce.
 
-        Raises Overloaded where this session, or all of them, have too many streams.
+        Raises TooManyViews where this session, its tenant, or all together have too many streams.
         Example: ``with live.following(session.nonce, scope, [fragment]) as follower: ...``
         """
-        if self._streams[session] >= MOST_OF_A_SESSION or self.streams >= MOST_STREAMS:
-            raise Overloaded("Too many views are open at once: close some.", retry_after_s=10)
+        tenant = scope.caller.scope
+        self._refuse_too_many(session, tenant)
         follower = LiveFollower()
         self._streams[session] += 1
+        self._of_tenants[tenant] += 1
         keys = [self._join(follower, scope, fragment) for fragment in fragments]
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick(), name="dashboard-live")
         try:
             yield follower
         finally:
-            self._leave(follower, session, keys)
+            self._leave(follower, keys)
+            for counted, one in ((self._streams, session), (self._of_tenants, tenant)):
+                counted[one] -= 1
+                if not counted[one]:
+                    del counted[one]
+
+    def _refuse_too_many(self, session: str, tenant: str) -> None:
+        if (
+            self._streams[session] >= MOST_OF_A_SESSION
+            or self._of_tenants[tenant] >= MOST_OF_A_TENANT
+            or self.streams >= MOST_STREAMS
+        ):
+            raise TooManyViews("Too many views are open at once: close some.", retry_after_s=10)
 
     def _join(self, follower: LiveFollower, scope: ViewScope, fragment: Followed) -> _Key:
         key = (fragment.name, scope.sharing)
@@ -147,10 +163,7 @@ class LiveUpdates:
         topic.followers.add(follower)
         return key
 
-    def _leave(self, follower: LiveFollower, session: str, keys: Collection[_Key]) -> None:
-        self._streams[session] -= 1
-        if not self._streams[session]:
-            del self._streams[session]
+    def _leave(self, follower: LiveFollower, keys: Collection[_Key]) -> None:
         for key in keys:
             topic = self._topics[key]
             topic.followers.discard(follower)

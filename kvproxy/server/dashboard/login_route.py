@@ -10,7 +10,7 @@ from aiohttp import web
 from kvproxy.errors import AuthenticationFailed, KVProxyError
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.dashboard.dashboard_access import LOGIN, begin_session, caller_of, read_form, session_of
-from kvproxy.server.dashboard.dashboard_answer import done_answer, end_session, view_answer
+from kvproxy.server.dashboard.dashboard_answer import done_answer, view_answer
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, SESSION
 from kvproxy.server.dashboard.dashboard_session import MOST_KEY, DashboardSession
 
@@ -34,7 +34,7 @@ async def login_view(request: web.Request) -> web.StreamResponse:
 async def login(request: web.Request) -> web.StreamResponse:
     """Log in with the form's key: a new session, and the view that was asked for. 401 shows the form again.
 
-    Raises Overloaded after too many failures from one address.
+    Raises TooManyLogins after too many failures from one address.
     """
     attempts, address = request.app[DASHBOARD].attempts, request.remote or ""
     attempts.check(address, time.monotonic())
@@ -50,16 +50,14 @@ async def login(request: web.Request) -> web.StreamResponse:
         attempts.failed(address, time.monotonic())
         shown = {"next": asked, "fault": _fault(e, key), "logged_in": ""}
         return view_answer(request, "login.html", shown, status=e.http_status)
-    attempts.succeeded(address)
     begin_session(request, key)
     return done_answer(request, "", asked)
 
 
 async def logout(request: web.Request) -> web.StreamResponse:
-    """Remove the session from the browser."""
-    response = done_answer(request, "Logged out.", LOGIN)
-    end_session(response)
-    return response
+    """Put a session without a key in the place of the browser's."""
+    begin_session(request, "")
+    return done_answer(request, "Logged out.", LOGIN)
 
 
 def local_path(path: str) -> str:

@@ -13,7 +13,8 @@ from kvproxy.server.dashboard.keys_view_route import (
     revoke_grant,
     revoke_key,
 )
-from kvproxy.server.dashboard.misses_view_route import miss_difference, misses_by_cause
+from kvproxy.server.dashboard.misses_view_route import miss_difference, misses_by_cause, misses_fragment
+from kvproxy.server.dashboard.overview_view_route import requests_until_now
 from kvproxy.server.dashboard.publishers_view_route import publishers
 from kvproxy.server.dashboard.statement_view_route import check_file, download_statement, statement
 from kvproxy.server.dashboard.store_view_route import check, store, tiers_fragment
@@ -38,6 +39,7 @@ MARKET_ROUTES: tuple[DashboardRoute, ...] = (
 )
 
 MARKET_FRAGMENTS: tuple[LiveFragment, ...] = (
+    LiveFragment("misses-found", misses_fragment, ("read", "admin"), every_s=5.0, stamp=requests_until_now),
     LiveFragment("fleet-replicas", replicas_fragment, ("admin",), every_s=2.0),
     LiveFragment("store-tiers", tiers_fragment, ("admin",), every_s=2.0),
 )

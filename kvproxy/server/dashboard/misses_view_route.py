@@ -8,11 +8,13 @@ from aiohttp import web
 
 from kvproxy.core import Caller
 from kvproxy.core.miss_causes import MissCause
-from kvproxy.dashboard.views.misses_view import misses_view, remedy_of
+from kvproxy.dashboard.view_scope import ViewScope
+from kvproxy.dashboard.views.misses_view import MissesView, misses_view, remedy_of
 from kvproxy.dashboard.views.row_pages import ROWS
 from kvproxy.explain.kept_difference import KeptDifference, Remembered
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import fragment_answer, scope_of, view_answer
+from kvproxy.server.dashboard.dashboard_route import DASHBOARD
 from kvproxy.telemetry.usage.usage_overview import MissEntry
 
 MOST = 500
@@ -22,15 +24,31 @@ MOST = 500
 async def misses_by_cause(request: web.Request) -> web.StreamResponse:
     """Show misses by cause over time, and the newest: the caller's own; all tenants' for an admin, until it asks for
     its own (``?whose=own``)."""
-    scope, usage = scope_of(request), request.app[COMPONENTS].usage
+    scope = scope_of(request)
     cause = request.query.get("cause", "")
     cause = cause if cause in set(MissCause) else ""
     everyone = scope.everyone and request.query.get("whose") != "own"
-    tenant = None if everyone else scope.caller.name
+    shown = await _look(request.app, scope, cause, everyone=everyone)
+    # What is chosen by the address stays as it was when it was loaded: followers share one rendering.
+    live = not cause and everyone == scope.everyone
+    return view_answer(request, "misses.html", {"misses": shown, "admin": scope.everyone, "live": live})
+
+
+async def misses_fragment(app: web.Application, scope: ViewScope) -> str:
+    """Return the causes and the newest misses as they are now."""
+    shown = await _look(app, scope, "", everyone=scope.everyone)
+    # Some hundred cells: not on the event loop.
+    return await asyncio.to_thread(
+        lambda: app[DASHBOARD].files.render("fragments/misses_found.html", {"misses": shown})
+    )
+
+
+async def _look(app: web.Application, scope: ViewScope, cause: str, *, everyone: bool) -> MissesView:
+    usage, own = app[COMPONENTS].usage, scope.caller.name
+    tenant = None if everyone else own
     figures = await usage.overview(tenant)
     newest = usage.misses(tenant, ROWS, cause or None)
-    shown = misses_view(figures.series, newest, tenant=scope.caller.name, cause=cause, everyone=everyone)
-    return view_answer(request, "misses.html", {"misses": shown, "admin": scope.everyone})
+    return misses_view(figures.series, newest, tenant=own, cause=cause, everyone=everyone)
 
 
 async def miss_difference(request: web.Request) -> web.StreamResponse:

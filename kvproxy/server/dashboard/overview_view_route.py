@@ -12,6 +12,8 @@ from kvproxy.dashboard.views.overview_view import OverviewShown, overview_charts
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import base_url, scope_of, view_answer
 from kvproxy.server.dashboard.dashboard_route import DASHBOARD, LiveFragment
+from kvproxy.server.dashboard.document_figures import has_prices
+from kvproxy.server.requests.shown_figures import shown_figures
 from kvproxy.telemetry.usage.usage_overview import UsageOverview
 
 _FIGURES = "fragments/overview_figures.html"
@@ -26,12 +28,13 @@ async def overview_view(request: web.Request) -> web.StreamResponse:
         "charts": overview_charts(usage.series),
         "base_url": base_url(request),
         "model": next(iter(request.app[COMPONENTS].served_names), "MODEL"),
+        "keyed": not request.app[COMPONENTS].keyring.empty,
     }
     return view_answer(request, "overview.html", values)
 
 
 async def _figures(app: web.Application, scope: ViewScope) -> str:
-    shown, _ = await _look(app, scope)
+    shown, _ = await _look(app, scope, series=False)
     return app[DASHBOARD].files.render(_FIGURES, {"overview": shown})
 
 
@@ -43,19 +46,24 @@ async def _charts(app: web.Application, scope: ViewScope) -> str:
     )
 
 
-async def _look(app: web.Application, scope: ViewScope) -> tuple[OverviewShown, UsageOverview]:
+async def _look(
+    app: web.Application, scope: ViewScope, *, series: bool = True
+) -> tuple[OverviewShown, UsageOverview]:
     components = app[COMPONENTS]
-    usage = await components.usage.overview(scope.tenant)
-    engine = None if components.figures is None else components.figures()
-    return overview_shown(usage, engine, scope), usage
+    usage = await components.usage.overview(scope.tenant, series=series)
+    engine = shown_figures(components, scope.caller)
+    return overview_shown(usage, engine, scope, priced=has_prices(components.market)), usage
 
 
-def _requests_until_now(app: web.Application, scope: ViewScope) -> tuple[int, int]:
-    """Return a value that changes when the charts do: with a request, and with the minute."""
+def requests_until_now(app: web.Application, scope: ViewScope) -> tuple[int, int]:
+    """Return a value that changes when charts of requests do: with each of them, and with the minute.
+
+    Example: ``LiveFragment("overview-charts", charts, stamp=requests_until_now)``
+    """
     return app[COMPONENTS].feed.put_in_all, int(time.time() // 60)
 
 
 OVERVIEW_FRAGMENTS = (
     LiveFragment("overview-figures", _figures, ("read", "admin"), every_s=2.0),
-    LiveFragment("overview-charts", _charts, ("read", "admin"), every_s=30.0, stamp=_requests_until_now),
+    LiveFragment("overview-charts", _charts, ("read", "admin"), every_s=30.0, stamp=requests_until_now),
 )

@@ -12,6 +12,7 @@ from aiohttp import web
 from kvproxy.core import Caller, ChatRequest
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.dashboard.views.playground_view import (
+    NO_COLD,
     AskedQuestion,
     PlaygroundDocument,
     PlaygroundView,
@@ -40,6 +41,7 @@ from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.server.requests.query_switches import wants_events
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.chat.parse_chat import parse_chat
+from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 
 PATH = "/ui/playground"
 OFFERED = 50
@@ -97,7 +99,8 @@ async def publish_example(request: web.Request) -> web.StreamResponse:
     if wants_events(request):
 
         async def published(progress: ReportProgress) -> Mapping[str, str]:
-            return {"document": await _publish(request, progress), "path": PATH}
+            done = await _publish(request, progress)
+            return {"document": done, "said": f"Published {done}.", "path": PATH}
 
         return await progressing(request, published)
     return done_answer(request, f"Published {await _publish(request, None)}.", PATH)
@@ -115,8 +118,11 @@ async def _view(request: web.Request, fields: Mapping[str, str]) -> PlaygroundVi
     models = components.pipeline.models
     documents = await _documents(request, scope.caller)
     asked = asked_question(fields, documents, _EXAMPLE.id)
+    missing = ""
     if asked.document and all(one.name != asked.document for one in documents):
-        documents = (*documents, PlaygroundDocument(asked.document, 0, asked.question))
+        missing = _why_missing(request, asked.document)
+        if not missing:
+            documents = (*documents, PlaygroundDocument(asked.document, 0, asked.question))
     return PlaygroundView(
         documents=documents,
         asked=asked,
@@ -125,7 +131,18 @@ async def _view(request: web.Request, fields: Mapping[str, str]) -> PlaygroundVi
         example=_EXAMPLE.title,
         exact=models.primary.backend.info.exact,
         priced=has_prices(components.market),
+        missing=missing,
     )
+
+
+def _why_missing(request: web.Request, name: str) -> str:
+    """Return why the caller cannot ask about a document; empty where it can."""
+    library = request.app[COMPONENTS].publisher.library
+    try:
+        library.resolve(parse_document_ref(name, param="document"), request[CALLER])
+    except KVProxyError as e:
+        return e.message
+    return ""
 
 
 async def _documents(request: web.Request, caller: Caller) -> tuple[PlaygroundDocument, ...]:
@@ -162,7 +179,7 @@ async def _whole(request: web.Request, asked: AskedQuestion, side: Side) -> Side
     except _OF_EITHER_SIDE:
         raise
     except KVProxyError as e:
-        return SideAnswer(fault=e.message, status=e.http_status)
+        return SideAnswer(fault=NO_COLD if e.param == "kv_reuse" else e.message, status=e.http_status)
     reply, usage, [answer] = request[REPLY], answers.usage, answers.choices
     return SideAnswer(
         text=answer.reasoning + answer.text,

@@ -12,11 +12,12 @@ from kvproxy.dashboard.views.publishers_view import (
     publisher_rows,
     publishers_view,
 )
-from kvproxy.errors import RouteNotFound
+from kvproxy.errors import InvalidRequest, RouteNotFound
 from kvproxy.ledger.ledger import Ledger
 from kvproxy.ledger.ledger_reading import Aggregate, AggregateBy, AggregateQuery
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import scope_of, view_answer
+from kvproxy.server.dashboard.document_figures import has_prices
 from kvproxy.server.dashboard.named_documents import naming
 from kvproxy.server.middleware.wrong_url import root_of
 from kvproxy.server.requests.asked_tenant import tenant_asked
@@ -29,7 +30,8 @@ DAYS = 30
 
 async def publishers(request: web.Request) -> web.StreamResponse:
     """Show the income of the caller, or of the publisher that an admin asks for (``?publisher=…``)."""
-    shown = {"publishers": await _view(request), "host_url": root_of(request)}
+    priced = has_prices(request.app[COMPONENTS].market)
+    shown = {"publishers": await _view(request), "host_url": root_of(request), "priced": priced}
     return view_answer(request, "publishers.html", shown)
 
 
@@ -59,13 +61,16 @@ async def _view(request: web.Request) -> PublishersView:
 
 def period_of(since: str, until: str) -> tuple[str, str]:
     """Return the first day of a period and the day that it ends before, both of UTC; for empty texts the last DAYS.
-    Raises InvalidRequest for what is no day.
+    Raises InvalidRequest for what is no day, and where there is none between them.
 
     Example: ``period_of("2026-11-01", "2026-12-01")``
     """
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     first, end = since or (tomorrow - timedelta(days=DAYS)).isoformat(), until or tomorrow.isoformat()
-    return _day(first, "from"), _day(end, "to")
+    period = _day(first, "from"), _day(end, "to")
+    if period[1] <= period[0]:
+        raise InvalidRequest("The period ends before it begins: choose a later day in 'Before'.", param="to")
+    return period
 
 
 def _day(text: str, param: str) -> str:

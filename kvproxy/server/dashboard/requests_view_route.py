@@ -26,6 +26,7 @@ async def requests_view(request: web.Request) -> web.StreamResponse:
         "outcomes": OUTCOMES,
         "base_url": base_url(request),
         "model": next(iter(request.app[COMPONENTS].served_names), "MODEL"),
+        "keyed": not request.app[COMPONENTS].keyring.empty,
     }
     return view_answer(request, "requests.html", values)
 

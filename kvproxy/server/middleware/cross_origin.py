@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from kvproxy.errors import OriginRefused
 from kvproxy.server.components import COMPONENTS, REQUEST_ID
+from kvproxy.server.dashboard.dashboard_route import is_dashboards
 from kvproxy.server.middleware.origins import Origins
 from kvproxy.wire.answers.cost_bodies import COST_HEADERS
 
@@ -40,11 +41,12 @@ _HINT = (
 async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Middleware: answer CORS preflights, which never carry a key.
 
-    Preflights of paths that do not exist succeed too: a page can read an error only after its preflight.
+    Preflights of paths that do not exist succeed too: a page can read an error only after its preflight. The dashboard
+    is for pages of its own origin: none of another one may read it, an allowed one neither.
     """
     origin = request.headers.get("Origin")
     asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    if asks and origin is not None and request.app[ORIGINS].allow(origin):
+    if asks and origin is not None and not is_dashboards(request) and request.app[ORIGINS].allow(origin):
         return web.Response(status=204, headers=_preflight(request))
     return await handler(request)
 
@@ -77,7 +79,7 @@ async def add_cors(request: web.Request, response: web.StreamResponse) -> None:
     origin = request.headers.get("Origin")
     if not origins.anyone:
         _vary(response)
-    if origin is None or not origins.allow(origin):
+    if origin is None or is_dashboards(request) or not origins.allow(origin):
         return
     response.headers["Access-Control-Allow-Origin"] = "*" if origins.anyone else origin
     response.headers["Access-Control-Expose-Headers"] = EXPOSED

@@ -30,6 +30,9 @@ from kvproxy.wire.service.served_requests import KvRequest, Outcome
 _PLAYGROUND = ("/ui/playground", "/ui/playground/answer")
 """Paths of the dashboard whose POSTs ask a model."""
 
+NOT_SERVED = "(not served)"
+"""The endpoint of a request whose path is none of this proxy's."""
+
 logger = logging.getLogger(__name__)
 
 _PRODUCT = re.compile(r"[!-~]{1,64}")
@@ -104,7 +107,7 @@ def _served(request: web.Request, at: float, status: int, total_s: float) -> KvR
         id=request[REQUEST_ID],
         at=at,
         client=client_of(request.headers.get("User-Agent", "")),
-        endpoint=request.path[:64],
+        endpoint=_endpoint(request),
         model=request.get(MODEL),
         status=status,
         outcome=outcome,
@@ -130,6 +133,13 @@ def _served(request: web.Request, at: float, status: int, total_s: float) -> KvR
         served["cost"] = format_nano(charge.cost)
         served["saved"] = format_nano(charge.saved)
     return served
+
+
+def _endpoint(request: web.Request) -> str:
+    """Return the path of the route. Of a path that is not served nothing is told: what follows a wrong base URL may be
+    the id of a private document, and an operator sees the list too."""
+    resource = request.match_info.route.resource
+    return NOT_SERVED if resource is None else resource.canonical
 
 
 def _cached(reply: Reply | None) -> int | None:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from kvproxy.core import Caller
 from kvproxy.server.auth import require
-from kvproxy.server.components import CALLER, COMPONENTS
+from kvproxy.server.components import CALLER, Components
 from kvproxy.server.requests.asked_tenant import tenant_asked
 from kvproxy.telemetry.metrics import Figures
 
@@ -26,10 +26,12 @@ def figures_of(request: web.Request) -> Caller | None:
     return None
 
 
-def shown_figures(request: web.Request) -> Figures | None:
+def shown_figures(components: Components, caller: Caller) -> Figures | None:
     """Return the engine's figures where the caller may see them: admins, and whoever may read ``/metrics`` with the
-    same key. They are of all tenants together; None for everybody else."""
-    components, caller = request.app[COMPONENTS], request[CALLER]
+    same key. They are of all tenants together; None for everybody else.
+
+    Example: ``engine = shown_figures(request.app[COMPONENTS], request[CALLER])``
+    """
     if components.figures is None:
         return None
     by_key = components.show_metrics and components.metrics_key is None and "metrics" in caller.permissions

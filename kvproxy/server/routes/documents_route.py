@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from aiohttp import ETag, web
 from pydantic import ValidationError
 
 from kvproxy.core import DocumentRef
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
+from kvproxy.documents.library.document_info import GREEDY_TOKENS, DocumentInfo, Published, Verification
+from kvproxy.documents.library.document_listing import ListingQuery
 from kvproxy.documents.library.preconditions import Preconditions
 from kvproxy.errors import DocumentNotFound, InvalidRequest
 from kvproxy.exactness.verify import Verifier
@@ -50,6 +52,9 @@ from kvproxy.wire.kv_documents.document_types import (
 
 MOST_TOKENS = 2**20
 
+MOST_IDS = 1000
+"""Ids of one part of a list."""
+
 SLICE = 64
 """Documents of a list that are encoded between two turns of the event loop: some 2 ms."""
 
@@ -75,11 +80,15 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
     """List the documents that the caller may read; with ``learned`` those that were learned, of another tenant for an
-    admin."""
+    admin. ``limit`` lists the versions of so many ids alone, of those behind ``after``."""
     learned = is_true(request, "learned")
     caller = tenant_asked(request, request.query.get("tenant")) if learned else request[CALLER]
     publisher = request.app[COMPONENTS].publisher
-    documents = await publisher.list(caller)
+    more: dict[str, Any] = {}
+    if (query := _part_asked(request)) is not None:
+        documents, more = await _part(request, query)
+    else:
+        documents = await publisher.list(caller)
     if learned:
         documents = [d for d in documents if d.origin == "learned"]
     pieces: list[bytes] = []
@@ -89,8 +98,35 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
         pieces.append(encode(listed)[1:-1])
         await asyncio.sleep(0)  # Encoding a large library in one turn would block the event loop.
     usage = kv_usage(publisher.quotas.use(caller), publisher.endings.withdrawn(caller))
-    body = b'{"object":"list","data":[' + b",".join(pieces) + b'],"usage":' + encode(usage) + b"}"
+    rest = encode({"usage": usage, **more})[1:]
+    body = b'{"object":"list","data":[' + b",".join(pieces) + b"]," + rest
     return web.Response(body=body, content_type="application/json")
+
+
+def _part_asked(request: web.Request) -> ListingQuery | None:
+    """Return the part of the list that is asked for; None for all of it. Raises InvalidRequest."""
+    query = request.query
+    if "limit" not in query:
+        if "after" in query:
+            raise InvalidRequest("'after' needs a 'limit': the number of ids behind it.", param="limit")
+        return None
+    limit = whole_number(query["limit"], MOST_IDS)
+    if not limit:
+        raise InvalidRequest(f"Invalid 'limit': must be 1 to {MOST_IDS}.", param="limit")
+    if is_true(request, "learned"):
+        raise InvalidRequest("'limit' and 'learned' do not go together.", param="limit")
+    return ListingQuery(most=limit, after=query.get("after"))
+
+
+async def _part(request: web.Request, query: ListingQuery) -> tuple[list[DocumentInfo], dict[str, Any]]:
+    """Return all versions of the ids, and the fields that say whether there are more."""
+    publisher, caller = request.app[COMPONENTS].publisher, request[CALLER]
+    listed = await publisher.listed(caller, query)
+    ids = [known.document.id for known in listed.documents]
+    versions = (known for id in ids for known in publisher.library.versions(id, caller))
+    documents = await publisher.views((known.document.ref for known in versions), caller)
+    more = listed.found > len(ids)
+    return documents, {"has_more": more, "next": ids[-1] if more else None}
 
 
 async def get_document(request: web.Request) -> web.StreamResponse:

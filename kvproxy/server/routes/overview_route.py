@@ -36,7 +36,7 @@ async def overview(request: web.Request) -> web.StreamResponse:
     components, now = request.app[COMPONENTS], time.time()
     found = await components.usage.overview(None if tenant is None else tenant.name, now)
     reason = "it is shutting down" if components.drain.draining else components.ready()
-    engine = shown_figures(request)
+    engine = shown_figures(components, request[CALLER])
     state = None if engine is None or components.store_state is None else components.store_state()
     body: KvOverview = {
         "object": "kv_overview",

@@ -1,4 +1,7 @@
-"""The handler of ``GET /kv/v1/requests``: the caller's requests as they end, listed or as events."""
+"""The handler of ``GET /kv/v1/requests``: the caller's requests as they end, listed or as events.
+
+A stream ends when its key is no longer what it was: revoked, expired, or of a closed tenant.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
 from kvproxy.server.answers.client_stream import SseStream
+from kvproxy.server.auth import keeps_rights
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.shown_replicas import names_replicas
@@ -18,7 +22,7 @@ MOST_RECENT = 500
 RECENT = 20
 
 _LOOK_S = 1.0
-"""Seconds within which the stream notices that the proxy is shutting down."""
+"""Seconds within which the stream notices that the proxy is shutting down, and that its key is revoked."""
 
 
 async def requests(request: web.Request) -> web.StreamResponse:
@@ -26,7 +30,7 @@ async def requests(request: web.Request) -> web.StreamResponse:
     feed, scope = request.app[COMPONENTS].feed, request[CALLER].scope
     names = names_replicas(request)
     recent = [_shown(served, names=names) for served in feed.recent(scope, _most(request))]
-    if "text/event-stream" not in request.headers.get("Accept", ""):
+    if request.method == "HEAD" or "text/event-stream" not in request.headers.get("Accept", ""):
         listed: KvRequestList = {"object": "list", "data": recent}
         return json_response(listed)
     drain = request.app[COMPONENTS].drain
@@ -37,9 +41,15 @@ async def requests(request: web.Request) -> web.StreamResponse:
             await out.send(b"".join(map(_event, recent)) or event_bytes.KEEPALIVE)
             while not drain.draining:
                 await follower.wait(_LOOK_S)
+                if not _allowed(request):
+                    break
                 if data := _news(follower, names=names):
                     await out.send(data)
     return sending.response
+
+
+def _allowed(request: web.Request) -> bool:
+    return keeps_rights(request.app[COMPONENTS].keyring, request.headers, request[CALLER])
 
 
 def _shown(served: KvRequest, *, names: bool) -> KvRequest:

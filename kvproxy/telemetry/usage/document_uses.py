@@ -61,7 +61,10 @@ class DocumentUses:
         self._count = 0
 
     def count(self, ended: EndedRequest) -> None:
-        """Add the documents of a request. O(documents in its prompt)."""
+        """Add the documents of a request; nothing where it asked to read none of them from kept pages. O(documents in
+        its prompt)."""
+        if ended.asked_cold:
+            return
         day = (int(ended.at // DAY_S), ended.currency)
         # The reads of a tenant that keeps nothing are those of nobody in particular.
         readers = (EVERYBODY, ended.tenant) if ended.retain else (EVERYBODY,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvproxy.core import DocumentRef
+from kvproxy.core import DocumentRef, MissReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,8 @@ class EndedRequest:
     """The answer's own id, under which its prompt is remembered; empty without a reply."""
     retain: bool = True
     """False: it leaves sums of its tenant and of no name behind, and no entry of its own."""
+
+    @property
+    def asked_cold(self) -> bool:
+        """True where it asked to be computed from scratch (``kv_reuse: none``): there was no hit to lose."""
+        return self.reason == MissReason.ASKED_COLD

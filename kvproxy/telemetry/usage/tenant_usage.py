@@ -43,8 +43,11 @@ class TenantUsage:
         if miss is not None:
             self._misses.append(miss)
 
-    def overview(self, now: float) -> UsageOverview:
-        """Return the figures as they are at ``now``."""
+    def overview(self, now: float, *, series: bool = True) -> UsageOverview:
+        """Return the figures as they are at ``now``, with the points of the series or without.
+
+        Example: ``usage.overview(time.time(), series=False).today``
+        """
         day, recorded = int(now // DAY_S), self.recorded or RecordedUsage(0)
         fresh = [(key.day, tally.sums()) for key, tally in self._unwritten.items()]
         fresh += [(key.day, sums) for key, sums in self._writing.items()]
@@ -53,7 +56,7 @@ class TenantUsage:
         return UsageOverview(
             today=added([before, *(sums for at, sums in fresh if at == day)]),
             total=added([recorded.total, *(sums for _, sums in fresh)]),
-            series=self._series.points(now),
+            series=self._series.points(now) if series else (),
             hit_ttft=hits,
             miss_ttft=misses,
         )

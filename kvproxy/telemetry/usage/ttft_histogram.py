@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from kvproxy.telemetry.usage.packed_counts import pack_counts, unpack_counts
 
 _LEAST_S = 1e-4
 _PER_DOUBLING = 8
@@ -26,37 +29,54 @@ NO_TTFT = TtftQuantiles()
 
 
 class TtftHistogram:
-    """Counts by bucket, in a dictionary of those that are used: at most 217.
+    """Counts by bucket, of those that are used: at most 217. Packed, they take some two bytes each.
 
     Example: ``histogram = TtftHistogram(); histogram.add(0.21); histogram.quantiles().p50``
     """
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_counts", "_packed")
 
     def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
+        self._counts: dict[int, int] | None = None
+        self._packed = b""
+        """The counts while they are packed."""
 
     def add(self, seconds: float) -> None:
         """Count one time."""
         ratio = seconds / _LEAST_S
         bucket = 0 if ratio <= 1.0 else min(_LAST, int(math.log2(ratio) * _PER_DOUBLING) + 1)
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        counts = self._counts
+        if counts is None:
+            counts = self._counts = unpack_counts(self._packed)
+        counts[bucket] = counts.get(bucket, 0) + 1
+
+    def pack(self) -> None:
+        """Take less memory, until a time is counted again."""
+        if self._counts is not None:
+            self._packed, self._counts = pack_counts(self._counts), None
+
+    def counts(self) -> Mapping[int, int]:
+        """Return the counts by bucket."""
+        return unpack_counts(self._packed) if self._counts is None else self._counts
 
     def quantiles(self) -> TtftQuantiles:
         """Return the median and the 99th percentile, each as the middle of its bucket."""
-        return _quantiles(self._counts)
+        return quantiles_of(self.counts())
 
     @staticmethod
-    def together(histograms: Iterable[TtftHistogram]) -> TtftQuantiles:
-        """Return the quantiles of all times of several histograms."""
-        counts: dict[int, int] = {}
+    def together(histograms: Iterable[TtftHistogram]) -> Counter[int]:
+        """Return the counts of several histograms."""
+        counts = Counter[int]()
         for histogram in histograms:
-            for bucket, count in histogram._counts.items():
-                counts[bucket] = counts.get(bucket, 0) + count
-        return _quantiles(counts)
+            counts.update(histogram.counts())
+        return counts
 
 
-def _quantiles(counts: dict[int, int]) -> TtftQuantiles:
+def quantiles_of(counts: Mapping[int, int]) -> TtftQuantiles:
+    """Return the quantiles of counts by bucket.
+
+    Example: ``quantiles_of(TtftHistogram.together(histograms)).p99``
+    """
     total = sum(counts.values())
     if not total:
         return NO_TTFT

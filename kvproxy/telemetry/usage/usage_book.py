@@ -11,17 +11,17 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kvproxy.core import DocumentRef
 from kvproxy.errors import KVProxyError
 from kvproxy.telemetry.usage.document_use import DocumentDay, DocumentUse
-from kvproxy.telemetry.usage.document_uses import DocumentUses
+from kvproxy.telemetry.usage.document_uses import MOST_UNWRITTEN, DocumentUses
 from kvproxy.telemetry.usage.ended_request import EndedRequest
 from kvproxy.telemetry.usage.tenant_usage import TenantUsage
 from kvproxy.telemetry.usage.usage_overview import MissEntry, UsageOverview
-from kvproxy.telemetry.usage.usage_store import DAY_S, EVERYBODY, UsageKey, UsageStore
+from kvproxy.telemetry.usage.usage_store import DAY_S, EVERYBODY, DocumentKey, UsageKey, UsageStore
 from kvproxy.telemetry.usage.usage_sums import UsageSums, UsageTally
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class UsageBook:
         self._left: dict[UsageKey, UsageTally] = {}
         """Unrecorded sums of tenants that made room for others."""
         self._documents = DocumentUses()
+        self._unsure: _Batch | None = None
+        """What was being written when the database failed: nobody knows yet whether it counts."""
         self._exchanging = asyncio.Lock()
 
     def note(self, ended: EndedRequest) -> None:
@@ -74,15 +76,18 @@ class UsageBook:
         self._everybody.count(ended, None if miss is None else replace(miss, document=None))
         self._documents.count(ended)
 
-    async def overview(self, tenant: str | None, now: float | None = None) -> UsageOverview:
+    async def overview(
+        self, tenant: str | None, now: float | None = None, *, series: bool = True
+    ) -> UsageOverview:
         """Return the figures of a tenant by its name, or of all tenants together for None: an operator's view.
+        Without ``series`` its points are left out, which cost more than the rest.
 
         Example: ``figures = await usage.overview(caller.name)``
         """
         usage = self._everybody if tenant is None else self._tenant(tenant)
-        if self._clock() - usage.read_at > FRESH_S:
+        if abs(self._clock() - usage.read_at) > FRESH_S:  # of a clock that was put back, too
             await self._recall(usage, EVERYBODY if tenant is None else tenant)
-        return usage.overview(self._clock() if now is None else now)
+        return usage.overview(self._clock() if now is None else now, series=series)
 
     def misses(self, tenant: str | None, most: int, cause: str | None = None) -> list[MissEntry]:
         """Return the newest misses of a tenant, newest first; for None those of all tenants, without their documents.
@@ -152,32 +157,57 @@ class UsageBook:
         return usage
 
     def _keep(self, sums: Mapping[UsageKey, UsageSums]) -> None:
+        """Keep what is not recorded of tenants that made room: as much as waits of documents at most."""
         for key, one in sums.items():
-            self._left.setdefault(key, UsageTally()).add(one)
+            if key in self._left or len(self._left) < MOST_UNWRITTEN:
+                self._left.setdefault(key, UsageTally()).add(one)
 
     async def _write(self, store: UsageStore) -> None:
+        try:
+            await self._settle(store)
+            if (batch := self._take()) is None:
+                return
+            self._unsure = batch
+            await asyncio.to_thread(store.add, batch.days, batch.documents)
+        except KVProxyError as e:
+            logger.warning("usage could not be recorded: %s", e.message)
+            return
+        self._written(batch)
+
+    async def _settle(self, store: UsageStore) -> None:
+        """Find out whether the last batch counts, where its write has failed: its commit may have been answered by
+        nobody. Until then it is in memory, and nothing is read from the database, which may have it too. Raises
+        Unavailable."""
+        if (batch := self._unsure) is None:
+            return
+        if await asyncio.to_thread(store.landed):
+            self._written(batch)
+        else:
+            self._give_back(batch)
+
+    def _take(self) -> _Batch | None:
         shown = {EVERYBODY: self._everybody, **self._tenants}
         left, self._left = self._left, {}
         days: dict[UsageKey, UsageSums] = {key: tally.sums() for key, tally in left.items()}
         for usage in shown.values():
             days.update(usage.take())
         documents = self._documents.take()
-        if not days and not documents:
-            return
-        try:
-            await asyncio.to_thread(store.add, days, documents)
-        except KVProxyError as e:
-            logger.warning("usage could not be recorded: %s", e.message)
-            self._keep({key: tally.sums() for key, tally in left.items()})
-            for name, usage in shown.items():
-                usage.give_back()
-                if name and self._tenants.get(name) is not usage:  # it made room meanwhile
-                    self._keep(usage.leave())
-            self._documents.give_back()
-            return
-        for usage in shown.values():
+        return _Batch(days, documents, left, shown) if days or documents else None
+
+    def _written(self, batch: _Batch) -> None:
+        self._unsure = None
+        for usage in batch.shown.values():
             usage.written()
         self._documents.written()
+
+    def _give_back(self, batch: _Batch) -> None:
+        self._unsure = None
+        self._keep({key: tally.sums() for key, tally in batch.left.items()})
+        for name, usage in batch.shown.items():
+            usage.give_back()
+            if name and self._tenants.get(name) is not usage:  # it made room meanwhile
+                self._keep(usage.leave())
+        self._documents.give_back()
 
     async def _recall(self, usage: TenantUsage, name: str) -> None:
         if usage.recorded is not None:
@@ -192,10 +222,21 @@ class UsageBook:
             return otherwise
         try:
             async with asyncio.timeout(RECALL_S), self._exchanging:
+                await self._settle(store)
                 return await asyncio.to_thread(read, store)
         except (KVProxyError, TimeoutError) as e:
             logger.warning("recorded usage could not be read: %s", e)
             return otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Sums on their way to the database, and where they came from."""
+
+    days: Mapping[UsageKey, UsageSums]
+    documents: Mapping[DocumentKey, DocumentUse]
+    left: Mapping[UsageKey, UsageTally]
+    shown: Mapping[str, TenantUsage]
 
 
 def _entry(ended: EndedRequest) -> MissEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from kvproxy.core import DocumentRef
 from kvproxy.database.database import Database
 from kvproxy.database.database_away import database_away
 from kvproxy.database.tables.document_tables import DOCUMENT_VERSIONS
-from kvproxy.database.tables.usage_tables import DOCUMENT_DAYS, USAGE_DAYS
+from kvproxy.database.tables.usage_tables import DOCUMENT_DAYS, USAGE_DAYS, USAGE_WRITERS
 from kvproxy.errors import Unavailable
 from kvproxy.telemetry.usage.document_use import DocumentDay, DocumentUse
 from kvproxy.telemetry.usage.usage_store import DocumentKey, RecordedUsage, UsageKey
@@ -22,6 +23,9 @@ from kvproxy.telemetry.usage.usage_sums import UsageSums, added
 
 ALL_DAYS = 0
 """The day of the sums of all days."""
+
+_WRITER_DAYS = 2
+"""Days until a process that has written nothing is forgotten: it asks about its last batch within seconds."""
 
 _AT_ONCE = 200
 """Rows of one statement: SQLite takes some thousand parameters."""
@@ -38,14 +42,26 @@ class UsageRecords:
         stay."""
         self._database = database
         self._days, self._document_days = days, document_days
+        self._writer, self._batch = uuid.uuid4().hex, 0
 
     def add(self, days: Mapping[UsageKey, UsageSums], documents: Mapping[DocumentKey, DocumentUse]) -> None:
-        """Add sums of days, all or nothing. Documents that are deleted are left out. Raises Unavailable."""
+        """Add sums of days, all or nothing. Documents that are deleted are left out. Raises Unavailable, after which
+        :meth:`landed` tells whether they count."""
+        self._batch += 1
+        today = max((*(key.day for key in days), *(key.day for key in documents)), default=0)
         with self._transaction() as db:
+            db.execute(_noted(db, {"writer": self._writer, "batch": self._batch, "day": today}))
             _add_rows(db, USAGE_DAYS, _with_all_days(_usage_row(key, sums) for key, sums in days.items()))
             there = _existing(db, {(key.name, key.version) for key in documents})
             rows = (_document_row(k, use) for k, use in documents.items() if (k.name, k.version) in there)
             _add_rows(db, DOCUMENT_DAYS, _with_all_days(rows))
+
+    def landed(self) -> bool:
+        """Return whether the last addition is recorded. Raises Unavailable."""
+        table = USAGE_WRITERS
+        mine = select(table.c.batch).where(table.c.writer == self._writer)
+        with self._snapshot() as db:
+            return db.execute(mine).scalar() == self._batch
 
     def recorded(self, tenant: str, today: int) -> RecordedUsage:
         """Return the sums of a tenant, of all processes. Raises Unavailable.
@@ -94,6 +110,9 @@ class UsageRecords:
         with self._transaction() as db:
             for table, kept in ((USAGE_DAYS, self._days), (DOCUMENT_DAYS, self._document_days)):
                 db.execute(delete(table).where(table.c.day != ALL_DAYS, table.c.day <= today - kept))
+            writers = USAGE_WRITERS
+            gone = writers.c.day <= today - _WRITER_DAYS
+            db.execute(delete(writers).where(gone, writers.c.writer != self._writer))
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -134,6 +153,13 @@ def _add_rows(db: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
         db.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), ordered)
 
 
+def _noted(db: Connection, row: dict[str, Any]) -> Any:
+    made: Callable[..., Any] = sqlite.insert if db.dialect.name == "sqlite" else postgresql.insert
+    statement = made(USAGE_WRITERS).values(row)
+    changed = {name: row[name] for name in ("batch", "day")}
+    return statement.on_conflict_do_update(index_elements=["writer"], set_=changed)
+
+
 def _with_all_days(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows, each once for its day and once for all days."""
     return [each for row in rows for each in (row, {**row, "day": ALL_DAYS})]
@@ -161,6 +187,7 @@ def _usage_row(key: UsageKey, sums: UsageSums) -> dict[str, Any]:
         "requests": sums.requests,
         "hits": sums.hits,
         "misses": sums.misses,
+        "cold": sums.cold,
         "prompt_tokens": sums.prompt_tokens,
         "cached_tokens": sums.cached_tokens,
         "completion_tokens": sums.completion_tokens,
@@ -179,6 +206,7 @@ def _usage_sums(row: RowMapping) -> UsageSums:
         row["completion_tokens"],
         row["saved_us"],
         {row["currency"]: row["saved_nano"]} if row["currency"] else {},
+        row["cold"],
     )
 
 

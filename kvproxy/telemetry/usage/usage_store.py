@@ -53,7 +53,10 @@ class UsageStore(Protocol):
     """Blocking: never called on the event loop."""
 
     def add(self, days: Mapping[UsageKey, UsageSums], documents: Mapping[DocumentKey, DocumentUse]) -> None:
-        """Add to what is recorded, all or nothing."""
+        """Add to what is recorded, all or nothing. Where it raises, :meth:`landed` tells which of them."""
+
+    def landed(self) -> bool:
+        """Return whether what was added last is recorded: a commit may count whose answer was lost."""
 
     def recorded(self, tenant: str, today: int) -> RecordedUsage:
         """Return what is recorded of a tenant."""

@@ -11,7 +11,8 @@ from kvproxy.telemetry.usage.ended_request import EndedRequest
 @dataclass(frozen=True, slots=True)
 class UsageSums:
     """Sums over requests. ``hits`` and ``misses`` are the requests whose prompt a served model was asked with; their
-    tokens are those of ``prompt_tokens``."""
+    tokens are those of ``prompt_tokens``. Requests that asked to be computed from scratch are ``cold``, and neither:
+    the playground's cold side is no hit that was lost."""
 
     requests: int = 0
     hits: int = 0
@@ -23,6 +24,7 @@ class UsageSums:
     """Microseconds of prefill that the cached tokens would have taken, at the speed measured here."""
     saved: Mapping[str, int] = field(default_factory=dict)
     """Nano-units below the cold price, by currency; below zero where readers paid more."""
+    cold: int = 0
 
     @property
     def saved_s(self) -> float:
@@ -44,11 +46,11 @@ class UsageTally:
 
     __slots__ = (
         *("cached_tokens", "completion_tokens", "hits", "misses", "prompt_tokens", "requests", "saved"),
-        "saved_us",
+        *("saved_us", "cold"),
     )
 
     def __init__(self) -> None:
-        self.requests = self.hits = self.misses = 0
+        self.requests = self.hits = self.misses = self.cold = 0
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.saved_us = 0
         self.saved: dict[str, int] = {}
@@ -56,7 +58,9 @@ class UsageTally:
     def count(self, ended: EndedRequest) -> None:
         """Add one request."""
         self.requests += 1
-        if ended.hit is not None:
+        if ended.asked_cold:
+            self.cold += 1
+        elif ended.hit is not None:
             self.hits += ended.hit
             self.misses += not ended.hit
             self.prompt_tokens += ended.prompt_tokens
@@ -71,6 +75,7 @@ class UsageTally:
         self.requests += sums.requests
         self.hits += sums.hits
         self.misses += sums.misses
+        self.cold += sums.cold
         self.prompt_tokens += sums.prompt_tokens
         self.cached_tokens += sums.cached_tokens
         self.completion_tokens += sums.completion_tokens
@@ -89,6 +94,7 @@ class UsageTally:
             self.completion_tokens,
             self.saved_us,
             dict(self.saved),
+            self.cold,
         )
 
 

@@ -150,6 +150,10 @@ class KvDocumentList(TypedDict):
     object: Literal["list"]
     data: list[KvDocument]
     usage: KvPublished
+    has_more: NotRequired[bool]
+    """With a ``limit``: whether there are further ids."""
+    next: NotRequired[str | None]
+    """With a ``limit``: the ``after`` of the next part; null at the end."""
 
 
 class KvDocumentDeleted(TypedDict):

@@ -21,6 +21,7 @@ class KvRequest(TypedDict):
     client: str
     """The client's name and version, from its own headers."""
     endpoint: str
+    """The path of the operation; ``(not served)`` where the request's is none of this proxy's."""
     model: str | None
     status: int
     outcome: Outcome

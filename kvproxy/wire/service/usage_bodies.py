@@ -10,11 +10,13 @@ from kvproxy.wire.market.quote_types import MoneyBody
 
 
 class KvUsageSums(TypedDict):
-    """Sums over requests. Tokens are those of requests that a served model was asked with."""
+    """Sums over requests. Tokens are those of hits and misses."""
 
     requests: int
     hits: int
     misses: int
+    cold: int
+    """Requests that asked to be computed from scratch (`kv_reuse: "none"`), which are neither."""
     prompt_tokens: int
     cached_tokens: int
     """Those that were skipped: taken from kept pages."""

@@ -153,6 +153,9 @@ async def test_a_publishers_document_under_strict_isolation_from_its_pin_to_its_
         async with opened_fleet(texts, fleet.replicas, isolation="strict") as second:
             again, _ = a_publisher(texts, second, registry)
             requests = len(fleet["a"].requests)
+            await eventually(
+                lambda: second._residency.events_known("a")
+            )  # until then nothing is resident for it
             await again.restore()
             await again.refresh()
             assert len(second._copies.prefixes) == 1 == second.figures().warm_queue

@@ -12,6 +12,7 @@ import pytest
 from kvproxy.backends.fleet.fleet_figures import FleetFigures, ReplicaFigures
 from tests.backends.fleet.conftest import OpenRig
 from tests.backends.fleet.fleet_requests import a_generation, answer_of
+from tests.server.doubles import eventually
 
 PROMPT = tuple(range(100, 300))
 BLOCK = 16
@@ -24,6 +25,8 @@ async def test_each_figure_stands_in_its_own_place(rig: OpenRig) -> None:
     async with rig(1) as fleet:
         for _ in range(3):
             await answer_of(fleet.backend, a_generation(PROMPT))
+        # The answers are there before the replica's events are, which say on which tier the blocks lie.
+        await eventually(lambda: "unknown" not in fleet.backend.figures().replicas[0].resident_tokens)
         found = fleet.backend.figures()
     (one,) = found.replicas
     assert (found.model, found.blocks, found.retries) == ("fleet", WHOLE, {})

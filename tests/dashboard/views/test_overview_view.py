@@ -24,25 +24,25 @@ def usage(*points: UsagePoint, hit: float | None = 0.1, miss: float | None = 2.0
 
 
 def test_the_engine_is_shown_to_those_who_may_see_the_metrics() -> None:
-    shown = overview_shown(usage(), ENGINE, ViewScope(ADMIN))
+    shown = overview_shown(usage(), ENGINE, ViewScope(ADMIN), priced=True)
     assert shown.engine is not None and shown.whose == "all tenants"
     assert (shown.engine.running, shown.engine.waiting) == (2, 5)
     assert (shown.engine.pages_used, shown.engine.page_budget, shown.engine.used_share) == (90, 100, 0.9)
     assert (shown.engine.audits_done, shown.engine.audits_wrong, shown.engine.quarantined) == (10, 2, 1)
     metrics = replace(READER, permissions=frozenset({"read", "metrics"}))
-    assert overview_shown(usage(), ENGINE, ViewScope(metrics)).engine is not None
-    hidden = overview_shown(usage(), ENGINE, ViewScope(READER))
+    assert overview_shown(usage(), ENGINE, ViewScope(metrics), priced=True).engine is not None
+    hidden = overview_shown(usage(), ENGINE, ViewScope(READER), priced=True)
     assert hidden.engine is None and hidden.whose == "alice"
-    assert overview_shown(usage(), None, ViewScope(ADMIN)).engine is None
+    assert overview_shown(usage(), None, ViewScope(ADMIN), priced=True).engine is None
 
 
 def test_hits_are_compared_with_misses_where_both_are_known() -> None:
-    shown = overview_shown(usage(), None, ViewScope(READER))
+    shown = overview_shown(usage(), None, ViewScope(READER), priced=True)
     assert (
         shown.faster == 20 and shown.currencies == ("USD",) and "750 tokens skipped of 1,000" in shown.summary
     )
-    assert overview_shown(usage(hit=None), None, ViewScope(READER)).faster is None
-    assert overview_shown(usage(miss=None), None, ViewScope(READER)).faster is None
+    assert overview_shown(usage(hit=None), None, ViewScope(READER), priced=True).faster is None
+    assert overview_shown(usage(miss=None), None, ViewScope(READER), priced=True).faster is None
 
 
 def test_a_minute_without_a_request_is_a_gap_and_not_a_zero() -> None:

@@ -10,9 +10,10 @@ QUESTION = 'Does "clause 7" cost \\$5 \n or $HOME?'
 
 
 def test_the_lines_hold_a_question_with_quotes_as_it_is() -> None:
-    curl, openai, langchain = paste_lines("http://h:1", "m", "a/b@3", QUESTION, keyed=True)
+    curl, *programs = paste_lines("http://h:1", "m", "a/b@3", QUESTION, keyed=True)
     asked = " ".join(QUESTION.split())
-    for program in (openai, langchain):
+    assert [lines.id for lines in programs] == ["paste-openai", "paste-langchain", "paste-retriever"]
+    for program in programs:
         words = [node.value for node in ast.walk(ast.parse(program.text)) if isinstance(node, ast.Constant)]
         assert asked in words and "a/b@3" in words and "KVPROXY_API_KEY" in words
     # The shell hands the here-document to curl; a function stands for it.

@@ -9,6 +9,7 @@ from pathlib import Path
 from kvproxy.backends.fake.fake_backend import FakeMisses
 from kvproxy.core import Permission
 from kvproxy.documents.library.document import Framing
+from kvproxy.documents.library.reading_rights import ReadingRights
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.served_model import ServedModel
@@ -20,9 +21,9 @@ READER: Mapping[str, frozenset[Permission]] = {"reader": frozenset({"read"})}
 TEXT = "".join(f"Rule {i}: everyone shall do what rule {i + 1} says, and nothing else.\n" for i in range(40))
 
 
-def open_shop(model: Path, state: Path) -> tuple[Shop, Proxy]:
+def open_shop(model: Path, state: Path, rights: ReadingRights | None = None) -> tuple[Shop, Proxy]:
     """Return the parts and the proxy: two tenants that publish, and one that only reads."""
-    shop = Shop(model, state, set(), (Framing("system"),))
+    shop = Shop(model, state, set(), (Framing("system"),), rights=rights)
     proxy = make_proxy(api_keys=KEYS, permissions=READER)
     served = ServedModel.of(shop.backend, shop.composer)
     misses = FakeMisses(shop.backend)

@@ -14,8 +14,8 @@ async def test_a_publisher_sees_all_reads_and_another_reader_only_its_own(shop_b
     await shop_browser.log_in("key-of-bob")
     token = (await shop_browser.get("/ui/documents")).token
     await events(shop_browser, "/ui/playground/answer", token, ASKED)
-    assert "1 hits, 0 misses of yours" in (await shop_browser.get("/ui/documents/rules")).words
+    assert "1 hit, 0 misses of yours" in (await shop_browser.get("/ui/documents/rules")).words
     await shop_browser.log_in("key-of-alice")
-    assert "1 hits, 0 misses" in (await shop_browser.get("/ui/documents/rules")).words
+    assert "1 hit, 0 misses" in (await shop_browser.get("/ui/documents/rules")).words
     await shop_browser.log_in("key-of-reader")
     assert "0 hits, 0 misses of yours" in (await shop_browser.get("/ui/documents/rules")).words

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from kvproxy.core.replica_choice import ReplicaResidency
+from kvproxy.dashboard.shown_values import NOTHING
 from tests.server.dashboard.browsing import Browser, Page
 from tests.server.dashboard.document_shop import TEXT
+from tests.server.doubles import Proxy
 
 PRIVATE = "Nobody else knows: " + TEXT
 
@@ -95,3 +99,20 @@ async def test_no_action_without_the_sessions_token(shop_browser: Browser) -> No
             refused = await shop_browser.post(path, {"csrf": token, "action": "delete", "side": "warm"})
             assert refused.status == 403, path
     assert (await shop_browser.get("/ui/documents/rules")).status == 200
+
+
+async def test_of_a_fleets_document_nothing_is_said_that_replicas_do_not_tell(
+    shop_browser: Browser, document_proxy: Proxy
+) -> None:
+    await shop_browser.log_in("key-of-alice")
+    await publish(shop_browser, "rules")
+    own = await shop_browser.get("/ui/documents/rules")
+    assert "to load it from disk is" in own.words and "compares every bit" in own.words
+    backend = document_proxy.backend
+    backend.info = replace(backend.info, fleet=True, exact=False)
+    backend.replicas = (ReplicaResidency("rack1", 1280, "device", None),)
+    seen = await shop_browser.get("/ui/documents/rules")
+    assert "replica 1 1,280" in seen.words and "memory" not in seen.words, "once, and by its replica"
+    assert "to load it from disk" not in seen.words and f"{NOTHING}{NOTHING}" in seen.words
+    assert "Replicas tell neither the size" in seen.words and "a fleet promises no equal bits" in seen.words
+    assert "compares every bit" not in seen.words

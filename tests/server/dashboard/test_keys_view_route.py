@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from kvproxy.dashboard.shown_values import NOTHING
 from kvproxy.errors import AuthenticationFailed
-from tests.server.dashboard.opened_market import opened_market
+from tests.server.dashboard.browsing import Page
+from tests.server.dashboard.opened_market import known, opened_market
 from tests.server.markets import ACME, BOSS
 
 
@@ -37,9 +39,9 @@ async def test_a_form_that_cannot_be_carried_out_comes_back_with_the_reason(tmp_
         page = await market.browser.post("/ui/keys", {**fields, "csrf": form.token})
         assert page.status == 404 and "nobody" in page.words and 'value="kept text"' in page.text
         days = await market.browser.post("/ui/keys", {**fields, "days": "soon", "csrf": form.token})
-        assert days.status == 400 and "expires_in_s" in days.words
+        assert days.status == 400 and "Days: a whole number from 1 to 36,500" in days.words
         none = await market.browser.post("/ui/keys", {"tenant": "alice", "csrf": form.token})
-        assert none.status == 400 and "scopes" in none.words
+        assert none.status == 400 and "Choose at least one scope" in none.words
         assert market.made.accounts.keys("alice") == []
 
 
@@ -82,3 +84,48 @@ async def test_a_publisher_grants_its_documents_and_sees_no_keys(tmp_path: Path)
         mine = await market.browser.log_in(ACME[1], "/ui/keys")
         await market.browser.post(f"/ui/grants/{grant.id}/revoke", {"csrf": mine.token})
         assert market.made.grants.get(grant.id).revoked_ms is not None
+
+
+async def test_what_is_not_known_of_a_key_is_said_in_words(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        await market.key("read")
+        page = await market.browser.log_in(BOSS[1], "/ui/keys")
+        assert "not since the start" in page.words and "other proxies of the same database" in page.words
+        assert "configured not followed good there" in page.words, "a key of the configuration"
+        assert "then grant it to a tenant, a key or everybody" in page.words
+        assert NOTHING not in page.words
+
+
+async def test_tenants_and_grants_are_made_and_ended_without_a_script(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        form = await market.browser.log_in(BOSS[1], "/ui/keys")
+
+        async def post(path: str, **fields: str) -> Page:
+            return await market.browser.post(path, {"csrf": form.token, **fields})
+
+        assert "The tenant shop is made" in (await post("/ui/tenants", id="shop")).words
+        twice = await post("/ui/tenants", id="shop")
+        assert twice.status == 409 and 'href="#form-tenant">To the form' in twice.text
+        assert "shop is closed" in (await post("/ui/tenants/shop/close", closed="true")).words
+        assert "shop is open again" in (await post("/ui/tenants/shop/close", closed="false")).words
+        known(market, "handbook", "boss", "granted")
+        made = await post("/ui/grants", document="handbook", reader="tenant", id="shop", max_reads="5")
+        assert "handbook is granted to shop" in made.words and "0 of 5" in made.words
+        (grant,) = market.made.grants.list("boss")
+        ended = await post(f"/ui/grants/{grant.id}/revoke")
+        assert "The grant of handbook is revoked" in ended.words
+        for days in ("0", "soon", "1e3", "999999"):
+            fields = {"document": "handbook", "reader": "everybody", "days": days}
+            refused = await post("/ui/grants", **fields)
+            assert refused.status == 400 and "Days: a whole number" in refused.words
+        nothing = await post("/ui/keys", tenant="shop")
+        assert nothing.status == 400 and "Choose at least one scope" in nothing.words
+
+
+async def test_an_admin_cannot_lock_itself_out(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        form = await market.browser.log_in(BOSS[1], "/ui/keys")
+        assert "/ui/tenants/boss/close" not in form.text and "your own" in form.words
+        refused = await market.browser.post("/ui/tenants/boss/close", {"csrf": form.token, "closed": "true"})
+        assert refused.status == 400 and "This is your own tenant" in refused.words
+        assert (await market.browser.get("/ui/keys")).status == 200

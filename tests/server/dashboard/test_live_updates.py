@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from kvproxy.core import Caller
 from kvproxy.dashboard.view_scope import ViewScope
-from kvproxy.errors import Overloaded
+from kvproxy.errors import TooManyViews
 from kvproxy.server.dashboard import live_updates
 from kvproxy.server.dashboard.live_updates import MOST_OF_A_SESSION, Followed, LiveUpdates
 from tests.server.doubles import eventually
@@ -102,13 +104,49 @@ async def test_a_session_has_a_few_streams_and_all_of_them_a_bound(monkeypatch: 
     with ExitStack() as stack:
         for _ in range(MOST_OF_A_SESSION):
             stack.enter_context(live.following("a", ALICE, [rendering.followed]))
-        with pytest.raises(Overloaded):
+        with pytest.raises(TooManyViews):
             stack.enter_context(live.following("a", ALICE, [rendering.followed]))
         stack.enter_context(live.following("b", ALICE, [rendering.followed]))
         monkeypatch.setattr(live_updates, "MOST_STREAMS", live.streams)
-        with pytest.raises(Overloaded):
+        with pytest.raises(TooManyViews):
             stack.enter_context(live.following("c", ALICE, [rendering.followed]))
     assert live.streams == 0
+
+
+async def test_a_tenant_with_many_sessions_leaves_places_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_updates, "MOST_OF_A_TENANT", 3)
+    live, rendering = LiveUpdates(), Rendering()
+    with ExitStack() as stack:
+        for number in range(3):
+            stack.enter_context(live.following(str(number), ALICE, [rendering.followed]))
+        with pytest.raises(TooManyViews):
+            stack.enter_context(live.following("another", ALICE, [rendering.followed]))
+        stack.enter_context(live.following("another", BOB, [rendering.followed]))
+    stack.enter_context(live.following("later", ALICE, [rendering.followed]))
+    stack.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "bob"},
+        {"scope": "tenant:b"},
+        {"key": "key_2"},
+        {"permissions": frozenset({"read"})},
+        {"granted": ("granted:1",)},
+        {"retain": False},
+        {"isolate_by": "prompt_cache_key"},
+    ],
+    ids=str,
+)
+async def test_who_differs_in_anything_has_a_rendering_of_its_own(change: dict[str, Any]) -> None:
+    live, rendering = LiveUpdates(), Rendering()
+    first = Caller("alice", "tenant:a", key="key_1")
+    with ExitStack() as stack:
+        for caller in (first, replace(first), replace(first, **change)):
+            stack.enter_context(live.following("a", ViewScope(caller), [rendering.followed]))
+        await eventually(lambda: len(rendering.times) > 1)
+        assert len(live._topics) == 2, "two see the same"
 
 
 async def test_a_fragment_that_fails_is_logged_and_left_for_a_while(caplog: pytest.LogCaptureFixture) -> None:

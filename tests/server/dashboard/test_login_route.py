@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.server.dashboard.dashboard_session import COOKIE
-from kvproxy.server.dashboard.login_attempts import MOST_FAILED
+from kvproxy.server.dashboard.login_attempts import MOST_FAILED, WINDOW_S
 from kvproxy.server.dashboard.login_route import local_path
 from tests.server.dashboard.browsing import browsing
 from tests.server.doubles import make_proxy
@@ -55,7 +55,26 @@ async def test_too_many_failures_are_refused_for_a_while() -> None:
         for _ in range(MOST_FAILED):
             assert (await browser.log_in("key-of-somebody-else")).status == 401
         refused = await browser.log_in(KEY)
-        assert refused.status == 429 and int(refused.answer.headers["Retry-After"]) > 0
+        wait = int(refused.answer.headers["Retry-After"])
+        assert refused.status == 429 and 0 < wait <= WINDOW_S
+        assert refused.answer.content_type == "text/html"
+        assert f"Too many failed logins. Try again in {wait} s." in refused.words
+        told = {"X-Forwarded-For": "192.0.2.9", "Forwarded": "for=192.0.2.9", "X-Real-IP": "192.0.2.9"}
+        form = await browser.get("/ui/login")
+        fields = {"key": KEY, "next": "/ui", "csrf": form.token}
+        assert (await browser.post("/ui/login", fields, headers=told)).status == 429, "nobody's word is taken"
+        script = {"Accept": "text/event-stream"}
+        async with browser.http.post("/ui/login", data=fields, headers=script) as answer:
+            assert (await answer.json())["error"]["code"] == "too_many_logins"
+
+
+async def test_a_key_of_ones_own_gives_no_further_tries() -> None:
+    async with browsing(make_proxy(api_keys=KEYS)) as browser:
+        for _ in range(MOST_FAILED - 1):
+            assert (await browser.log_in("key-of-somebody-else")).status == 401
+        assert (await browser.log_in(KEY)).status == 200
+        assert (await browser.log_in("key-of-somebody-else")).status == 401
+        assert (await browser.log_in("key-of-somebody-else")).status == 429
 
 
 async def test_a_login_begins_a_new_session_and_a_logout_ends_it() -> None:
@@ -69,6 +88,19 @@ async def test_a_login_begins_a_new_session_and_a_logout_ends_it() -> None:
         assert out.path == "/ui/login" and "Logged out." in out.words and "alice" not in out.words
         assert "Logged out." not in (await browser.get("/ui/login")).words
         assert (await browser.get("/ui/overview")).path.startswith("/ui/login")
+
+
+async def test_a_notice_is_of_its_session_alone() -> None:
+    keys = (*KEYS, ("bob", "key-bbbbbbbbbbbbbbbb"))
+    async with browsing(make_proxy(api_keys=keys, max_context=10**6)) as browser:
+        page = await browser.log_in(KEY)
+        fields = {"csrf": page.token}
+        async with browser.http.post("/ui/playground/example", data=fields, allow_redirects=False) as done:
+            assert done.status == 303 and "kvproxy_notice" in done.cookies
+        assert (await browser.post("/ui/login", {"key": keys[1][1], **fields})).status == 200
+        assert "Published" not in (await browser.get("/ui/requests")).words, "it was said to alice"
+        async with browser.http.post("/ui/playground/example", data=fields, allow_redirects=False) as done:
+            assert done.status == 403, "the token is that of her session, too"
 
 
 async def test_a_login_is_not_sent_by_another_site() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from kvproxy.explain.request_outline import RequestOutline
 from kvproxy.telemetry.usage.ended_request import EndedRequest
 from tests.server.dashboard.opened_market import OpenedMarket, opened_market
+from tests.server.dashboard.test_live_route import events, fragment
 from tests.server.markets import ACME, BOSS
 
 HTMX = {"HX-Request": "true"}
@@ -61,6 +62,7 @@ async def test_an_admin_sees_that_others_miss_and_nothing_of_their_texts(tmp_pat
         sent(market, "acme", "chatcmpl-2", f"The {SECRET} is old.")
         page = await market.browser.log_in(BOSS[1], "/ui/misses")
         assert "acme" in page.words and "timestamp" in page.words
+        assert "not shown" in page.words and "another tenant's" in page.words, "what is left out is said"
         assert SECRET not in page.text and "handbook" not in page.text and "chatcmpl-" not in page.text
         taken = await market.browser.get("/ui/misses/chatcmpl-2")
         assert taken.status == 404 and SECRET not in taken.text and "handbook" not in taken.text
@@ -88,6 +90,26 @@ async def test_the_newest_are_filtered_by_cause(tmp_path: Path) -> None:
         assert "/ui/misses/chatcmpl-1" in page.text and "/ui/misses/chatcmpl-2" not in page.text
         other = await market.browser.get("/ui/misses?cause=%3Cscript%3E")
         assert "/ui/misses/chatcmpl-2" in other.text and "<script>alert" not in other.text
+
+
+async def test_a_miss_appears_without_a_reload_and_what_was_chosen_stays(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        sent(market, "acme", "chatcmpl-1", "It is Monday.", "uuid")
+        page = await market.browser.log_in(ACME[1], "/ui/misses")
+        assert 'data-live="misses-found"' in page.text
+        assert "data-live" not in (await market.browser.get("/ui/misses?cause=uuid")).text
+        async with events(market.browser, "/ui/events?live=misses-found") as stream:
+            first = await fragment(stream, "misses-found", "chatcmpl-1")
+            assert "chatcmpl-2" not in first and "data-at=" in first, "with the chart"
+        sent(market, "acme", "chatcmpl-2", "It is Sunday.", "timestamp")
+        async with events(market.browser, "/ui/events?live=misses-found") as stream:
+            assert "chatcmpl-1" in await fragment(stream, "misses-found", "chatcmpl-2")
+        await market.browser.log_in(BOSS[1])
+        assert "data-live" not in (await market.browser.get("/ui/misses?whose=own")).text
+        async with events(market.browser, "/ui/events?live=misses-found") as stream:
+            assert "chatcmpl-" not in await fragment(stream, "misses-found", "acme"), (
+                "for an admin no answers' ids"
+            )
 
 
 async def test_what_is_remembered_no_more_is_said(tmp_path: Path) -> None:

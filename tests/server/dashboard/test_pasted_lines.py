@@ -47,9 +47,9 @@ async def test_the_lines_for_curl(document: Page) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("client", ["openai", "langchain"])
+@pytest.mark.parametrize("client", ["openai", "langchain", "retriever"])
 async def test_the_lines_for_python(document: Page, client: str) -> None:
-    pytest.importorskip("langchain_kvproxy" if client == "langchain" else "openai")
+    pytest.importorskip("openai" if client == "openai" else "langchain_kvproxy")
     said = await run(sys.executable, "-c", lines_of(document, f"paste-{client}"))
     kept = re.search(r"^(\d+) (?:of \d+ )?tokens were kept$", said, re.MULTILINE)
     assert kept is not None and int(kept[1]) > 256, said

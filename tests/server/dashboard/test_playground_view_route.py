@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
+from kvproxy.dashboard.views.playground_view import NO_COLD
+from kvproxy.errors import Overloaded
+from tests.documents.library.granted_rights import PlannedRights
 from tests.server.dashboard.browsing import Browser, browsing
+from tests.server.dashboard.document_shop import open_shop
 from tests.server.dashboard.test_documents_view_route import events, publish
 from tests.server.doubles import Proxy, eventually
 from tests.telemetry.tracing.kept_spans import KeptSpans, told
@@ -45,7 +50,9 @@ async def test_without_a_script_one_form_shows_both_answers(
     assert cold.prompt == warm.prompt and cold.sampling == warm.sampling
     assert cold.sampling.temperature == 0, "greedy, or the answers could not be compared"
     overview = await proxy.components.usage.overview("alice")
-    assert (overview.today.hits, overview.today.misses) == (1, 1), "both count for the caller"
+    today = overview.today
+    assert (today.hits, today.misses, today.cold) == (1, 0, 1), "the cold side is no hit that was lost"
+    assert "1 asked cold beside" in (await browser.get("/ui/overview")).words
 
 
 async def test_each_side_streams_its_tokens_and_its_figures(shop_browser: Browser) -> None:
@@ -107,3 +114,73 @@ async def test_who_leaves_ends_the_generation(shop_browser: Browser, document_pr
     asking.cancel()
     await eventually(lambda: not proxy.backend.running)
     proxy.backend.gate.set()
+
+
+async def test_a_document_that_is_not_there_is_said_before_anybody_asks(shop_browser: Browser) -> None:
+    await shop_browser.log_in("key-of-alice")
+    nothing = await shop_browser.get("/ui/playground?document=rules@1")
+    assert "No such document: 'rules@1'" in nothing.words and "Publish the example" in nothing.words
+    await publish(shop_browser, "rules")
+    await publish(shop_browser, "plan", visibility="private")
+    assert "No such document" not in (await shop_browser.get("/ui/playground?document=rules")).words
+    for name in ("rules@9", "nothing@1"):
+        seen = await shop_browser.get(f"/ui/playground?document={name}")
+        assert f"No such document: '{name}'" in seen.words and f'value="{name}"' not in seen.text
+    await shop_browser.log_in("key-of-bob")
+    form = await shop_browser.get("/ui/playground?document=plan@1")
+    assert "No such document: 'plan@1'" in form.words
+    fields = {"csrf": form.token, **ASKED, "document": "plan@1"}
+    asked = await shop_browser.post("/ui/playground", fields)
+    assert asked.words.count("No such document: 'plan@1'") == 3, "above, and on either side"
+
+
+async def test_a_document_that_is_read_by_a_grant_has_a_warm_side_alone(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    rights = PlannedRights()
+    shop, proxy = await asyncio.to_thread(open_shop, tiny_model, tmp_path, rights)
+    try:
+        async with browsing(proxy) as browser:
+            await browser.log_in("key-of-alice")
+            await publish(browser, "rules", visibility="granted")
+            rights.grant("rules", "bob")
+            form = await browser.log_in("key-of-bob", "/ui/playground")
+            shown = await browser.post("/ui/playground", {"csrf": form.token, **ASKED})
+            assert shown.status == 200 and f"{NO_COLD}" in shown.words
+            assert "The answers" not in shown.words and "Leave" not in shown.words
+            assert shown.words.count("Done") == 1, "the warm side was asked"
+            assert f'data-no-cold="{NO_COLD}"'.replace("'", "&#39;") in shown.text
+            refused = {"Accept": "text/event-stream", "X-CSRF-Token": form.token}
+            fields = {**ASKED, "side": "cold"}
+            async with browser.http.post("/ui/playground/answer", data=fields, headers=refused) as answer:
+                assert answer.status == 403 and (await answer.json())["error"]["param"] == "kv_reuse"
+            told = await events(browser, "/ui/playground/answer", form.token, {**ASKED, "side": "warm"})
+            assert told[0][1]["hit"]
+            document = await browser.get("/ui/documents/rules")
+            assert "Rule 0" not in document.words and "you read it by a grant" in document.words
+    finally:
+        await asyncio.to_thread(shop.close)
+
+
+async def test_an_engine_that_is_full_is_said_to_be(shop_browser: Browser, document_proxy: Proxy) -> None:
+    browser, backend = shop_browser, document_proxy.backend
+    await browser.log_in("key-of-alice")
+    token = (await publish(browser, "rules")).token
+    full = Overloaded("256 requests wait already.", retry_after_s=3)
+    backend.fail_next(full)
+    shown = await browser.post("/ui/playground", {"csrf": token, **ASKED})
+    assert shown.status == 429 and "256 requests wait already." in shown.words
+    assert shown.answer.headers["Retry-After"] == "3" and len(backend.generations) == 1, "no second side"
+    backend.fail_next(full)
+    headers = {"Accept": "text/event-stream", "X-CSRF-Token": token}
+    fields = {**ASKED, "side": "cold"}
+    async with browser.http.post("/ui/playground/answer", data=fields, headers=headers) as answer:
+        assert answer.status == 429 and "wait already" in (await answer.json())["error"]["message"]
+
+
+async def test_what_is_free_is_said_to_be(shop_browser: Browser) -> None:
+    await shop_browser.log_in("key-of-alice")
+    await publish(shop_browser, "rules")
+    assert (await shop_browser.get("/ui/playground")).words.count("free: no tariff is set") == 2
+    assert "Price of a read free no tariff is set" in (await shop_browser.get("/ui/documents/rules")).words
+    assert "No tariff is set: reads are free" in (await shop_browser.get("/ui/documents")).words

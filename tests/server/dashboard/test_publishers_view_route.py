@@ -23,6 +23,8 @@ async def test_a_publisher_sees_its_income_and_nobody_elses(tmp_path: Path) -> N
         empty = await market.browser.get("/ui/publishers?from=2026-01-01&to=2026-02-01")
         assert "No document of acme was read" in empty.words
         assert (await market.browser.get("/ui/publishers?from=yesterday")).status == 400
+        turned = await market.browser.get("/ui/publishers?from=2026-02-01&to=2026-01-01")
+        assert turned.status == 400 and "ends before it begins" in turned.words
 
 
 async def test_an_admin_sees_every_publisher_without_private_ids(tmp_path: Path) -> None:
@@ -30,3 +32,9 @@ async def test_an_admin_sees_every_publisher_without_private_ids(tmp_path: Path)
         page = await market.browser.log_in(BOSS[1], f"/ui/publishers?{PERIOD}&publisher=acme")
         assert "All publishers" in page.words and "acme" in page.words and "0.0000003 USD" in page.words
         assert "handbook" not in page.words and OTHERS in page.words
+
+
+async def test_without_a_tariff_the_view_says_why_nobody_earns(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        page = await market.browser.log_in(BOSS[1], "/ui/publishers")
+        assert "No tariff is set here" in page.words

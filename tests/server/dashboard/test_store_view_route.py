@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tests.server.dashboard.opened_market import known, opened_market
+from tests.server.dashboard.opened_market import STATE, known, opened_market
 from tests.server.markets import BOSS
 from tests.server.upkeep_double import OneFault
 
@@ -44,7 +44,16 @@ async def test_quarantine_names_no_private_document_of_another(tmp_path: Path) -
         page = await market.browser.log_in(BOSS[1], "/ui/store")
         assert "handbook@1" in page.words and "page 3 of 8 differs" in page.words
         assert "a private document of another tenant" in page.words and "page 3 of 11 differs" in page.words
-        assert "secret-plan" not in page.text and "before this process started" in page.words
+        assert (
+            "secret-plan" not in page.text
+            and "since before this process started, or by another one" in page.words
+        )
+
+
+async def test_a_store_without_an_object_store_says_so(tmp_path: Path) -> None:
+    async with opened_market(tmp_path, store_state=lambda: replace(STATE, behind=None)) as market:
+        page = await market.browser.log_in(BOSS[1], "/ui/store")
+        assert "Write-behind none no object store is configured (store.objects)" in page.words
 
 
 async def test_a_process_without_pages_has_nothing_to_check(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.server.middleware.watching import client_of
+from kvproxy.server.middleware.watching import NOT_SERVED, client_of
 from kvproxy.telemetry.usage.usage_book import UsageBook
 from tests.server.doubles import Http, ask, eventually, make_proxy
 from tests.server.doubles import client_of as proxy_client
@@ -51,6 +51,16 @@ async def test_refusals_say_their_code_and_other_models_are_bypassed() -> None:
     assert (bad["outcome"], bad["status"], bad["reason"]) == ("refused", 400, "invalid_request_error")
     assert (unknown["outcome"], unknown["status"], unknown["reason"]) == ("refused", 404, "model_not_found")
     assert (far["outcome"], far["model"], far["prompt_tokens"]) == ("bypass", "gpt-far", None)
+
+
+async def test_a_path_that_is_not_served_is_not_told() -> None:
+    async with proxy_client(make_proxy()) as http:
+        await http.post("/v1/kv/v1/documents/private-plan@1/pin")
+        await http.post("/v1/models")
+        await http.post("/v1/messages/count_tokens", json={"model": "nobody", "messages": []})
+        wrong, not_so, counted = await listed(http)
+    assert wrong["endpoint"] == not_so["endpoint"] == NOT_SERVED and wrong["status"] == 404
+    assert counted["endpoint"] == "/v1/messages/count_tokens"
 
 
 async def test_each_tenant_sees_its_own() -> None:

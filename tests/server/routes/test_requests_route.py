@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+from kvproxy.accounts.account_values import KeyOrder
 from kvproxy.backends.fake.expecting_backend import ExpectingBackend
 from kvproxy.core import ALL_PERMISSIONS
+from kvproxy.wire.service.served_requests import KvRequest
 from tests.charging.charged_proxy import TEXT, charged_with
-from tests.server.doubles import client_of
+from tests.server.doubles import ask, client_of
+from tests.server.markets import bearer, market_proxy
 
 CHAT = "/v1/chat/completions"
 END = 1 + len(TEXT)
@@ -52,3 +58,29 @@ async def test_a_stream_of_requests_hides_the_replica_too() -> None:
         shown = await watching.content.readuntil(b"\n\n")
         watching.close()
     assert b'"rounded_tokens"' in shown and b"replica" not in shown
+
+
+async def test_the_head_of_a_stream_has_nothing_behind_it() -> None:
+    """Events would be read as the next answer of the connection."""
+    async with client_of(charged_with(ExpectingBackend()).proxy) as http:
+        for _ in range(3):
+            head = await http.head("/kv/v1/requests", headers={"Accept": "text/event-stream"})
+            assert head.status == 200 and await head.read() == b""
+            listed = await http.get("/kv/v1/requests")
+            assert (await listed.json())["object"] == "list"
+
+
+async def test_a_stream_ends_with_its_key(tmp_path: Path) -> None:
+    async with market_proxy(tmp_path) as market, client_of(market.proxy) as http:
+        made = await asyncio.to_thread(market.accounts.create_key, KeyOrder("alice", frozenset({"read"})))
+        headers = bearer(made.text) | {"Accept": "text/event-stream"}
+        async with http.get("/kv/v1/requests", headers=headers) as watching:
+            await (await http.post(CHAT, json=ask(), headers=bearer(made.text))).read()
+            await watching.content.readuntil(b"event: request")
+            await asyncio.to_thread(market.accounts.revoke_key, made.stored.id)
+            feed = market.proxy.components.feed
+            later = KvRequest(**feed.recent(market.accounts.tenant("alice").scope, 1)[0])
+            later["id"] = "after-the-end"
+            feed.put(market.accounts.tenant("alice").scope, later)
+            rest = await watching.content.read()
+    assert b"after-the-end" not in rest

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+from kvproxy.core.miss_causes import MissCause
 from kvproxy.telemetry.usage.tenant_usage import TenantUsage
+from kvproxy.telemetry.usage.usage_overview import MissEntry
+from kvproxy.telemetry.usage.usage_series import STEP_S, STEPS
 from kvproxy.telemetry.usage.usage_store import DAY_S, RecordedUsage
 from kvproxy.telemetry.usage.usage_sums import UsageSums
-from tests.telemetry.usage.ended import NOON, hit
+from tests.telemetry.usage.ended import NOON, hit, miss
 
 DAY = int(NOON // DAY_S)
 
@@ -70,3 +75,39 @@ def test_days_models_and_currencies_are_kept_apart() -> None:
     keys = usage.take().keys()
     assert len(keys) == 4 and {key.tenant for key in keys} == {"ann"}
     assert {key.day for key in keys} == {DAY, DAY + 1}
+
+
+def entry(number: int) -> MissEntry:
+    return MissEntry(
+        id=f"req_{number:032}",
+        at=NOON + number,
+        tenant="ann",
+        model="small",
+        reason="no-document",
+        cause="timestamp",
+        document=f"handbook-{number}@3",
+        prompt_tokens=1000 + number,
+        cached_tokens=300 + number,
+        ttft_s=0.1 + number,
+        answer=f"chatcmpl-{number:032}",
+    )
+
+
+def test_the_memory_of_a_tenant_has_a_bound_whatever_it_sends() -> None:
+    causes = [cause.value for cause in MissCause]
+    times = [*(1e-4 * 2 ** (number / 8) for number in range(217)), *[1.0] * 300]
+    usage = TenantUsage("ann")
+    tracemalloc.start()
+    try:
+        for minute in range(STEPS // 6):
+            for number, ttft_s in enumerate(times):
+                at = NOON + minute * STEP_S
+                usage.count(hit(at=at, ttft_s=ttft_s), None)
+                missed = miss(at=at, ttft_s=ttft_s, cause=causes[number % len(causes)])
+                usage.count(missed, entry(minute * 1000 + number))
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A sixth of the minutes; docs/watching.md says what all of them take.
+    misses_and_newest_minute = 120_000
+    assert 60_000 < grown < misses_and_newest_minute + (350_000 - misses_and_newest_minute) / 6

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from kvproxy.telemetry.usage.ttft_histogram import NO_TTFT, TtftHistogram
+from kvproxy.telemetry.usage.ttft_histogram import NO_TTFT, TtftHistogram, quantiles_of
 
 
 @pytest.mark.parametrize("median", [0.0007, 0.02, 1.3, 40.0])
@@ -35,7 +35,7 @@ def test_the_buckets_are_few_whatever_comes() -> None:
     histogram = TtftHistogram()
     for number in range(20_000):
         histogram.add(1.001**number * 1e-5)
-    assert len(histogram._counts) <= 217
+    assert len(histogram.counts()) <= 217
 
 
 def test_several_count_as_one() -> None:
@@ -43,7 +43,20 @@ def test_several_count_as_one() -> None:
     for _ in range(99):
         fast.add(0.01)
     slow.add(5.0)
-    found = TtftHistogram.together([fast, slow])
+    found = quantiles_of(TtftHistogram.together([fast, slow]))
     assert found.count == 100
     assert found.p50 == pytest.approx(0.01, rel=0.05) and found.p99 == pytest.approx(0.01, rel=0.05)
-    assert TtftHistogram.together([slow]).p50 == pytest.approx(5.0, rel=0.05)
+    assert quantiles_of(TtftHistogram.together([slow])).p50 == pytest.approx(5.0, rel=0.05)
+
+
+def test_packed_counts_are_the_same_and_go_on() -> None:
+    histogram, other = TtftHistogram(), TtftHistogram()
+    for number in range(3_000):
+        for one in (histogram, other):
+            one.add(1.01**number * 1e-4 if number % 3 else 0.02)
+        if number % 700 == 0:
+            histogram.pack()
+    histogram.pack()
+    histogram.pack()
+    assert dict(histogram.counts()) == dict(other.counts())
+    assert histogram.quantiles() == other.quantiles()

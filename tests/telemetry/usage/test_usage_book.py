@@ -144,7 +144,7 @@ class AwayStore:
     """A store that cannot be reached until it can."""
 
     def __init__(self, inner: UsageRecords) -> None:
-        self.inner, self.away = inner, True
+        self.inner, self.away, self.silent = inner, True, False
         self.threads: set[str] = set()
 
     def _check(self) -> None:
@@ -155,6 +155,13 @@ class AwayStore:
     def add(self, days: Mapping[UsageKey, UsageSums], documents: Mapping[DocumentKey, DocumentUse]) -> None:
         self._check()
         self.inner.add(days, documents)
+        if self.silent:
+            self.away = True
+            raise Unavailable("the connection was lost", retry_after_s=1)
+
+    def landed(self) -> bool:
+        self._check()
+        return self.inner.landed()
 
     def recorded(self, tenant: str, today: int) -> RecordedUsage:
         self._check()
@@ -186,6 +193,81 @@ async def test_nothing_is_lost_while_the_database_is_away(database: Database, cl
     assert (await usage.overview("ann")).total.requests == 2
     assert (await UsageBook(store, clock=clock).overview("ann")).total.requests == 2
     assert threading.main_thread().name not in store.threads, "no SQL on the event loop"
+
+
+async def test_a_commit_that_nobody_answered_counts_once(database: Database, clock: Clock) -> None:
+    """The database has it, the proxy was not told: before it asks, it neither shows nor writes it a second time."""
+    store = AwayStore(UsageRecords(database))
+    usage = UsageBook(store, clock=clock)
+    usage.note(hit())
+    store.away, store.silent = False, True
+    await usage.write()
+    usage.note(miss())
+    clock.now += FRESH_S + 1
+    assert (await usage.overview("ann")).total.requests == 2, "it is away"
+    store.away = store.silent = False
+    clock.now += FRESH_S + 1
+    assert (await usage.overview("ann")).total.requests == 2, "a reader asks first, too"
+    await usage.write()
+    clock.now += FRESH_S + 1
+    found = [await book.overview("ann") for book in (usage, UsageBook(store, clock=clock))]
+    assert [one.total.requests for one in found] == [2, 2]
+    uses = UsageRecords(database).recorded("", 20_000).total
+    assert (uses.requests, uses.saved) == (2, {"USD": 9_000})
+
+
+async def test_two_proxies_on_one_database_count_everything_once(database: Database, clock: Clock) -> None:
+    first, second = [UsageBook(UsageRecords(database), clock=clock) for _ in range(2)]
+    for _ in range(3):
+        first.note(hit())
+        second.note(miss())
+        for usage in (first, second, first):
+            await usage.write()
+        clock.now += FRESH_S + 1
+        await first.overview("ann")
+    clock.now += FRESH_S + 1
+    for usage in (first, second):
+        total = (await usage.overview("ann")).total
+        assert (total.requests, total.hits, total.misses, total.saved) == (6, 3, 3, {"USD": 27_000})
+
+
+async def test_a_clock_that_is_put_back_keeps_nothing_stale(database: Database, clock: Clock) -> None:
+    first, second = [UsageBook(UsageRecords(database), clock=clock) for _ in range(2)]
+    await first.overview("ann")
+    clock.now -= 3_600
+    second.note(hit(at=clock.now))
+    await second.write()
+    assert (await first.overview("ann")).total.requests == 1
+
+
+async def test_a_jump_over_midnight_and_back_counts_each_day_once(database: Database, clock: Clock) -> None:
+    usage = UsageBook(UsageRecords(database), clock=clock)
+    for jump in (0, 86_400, 0):
+        clock.now = NOON + jump
+        usage.note(hit(at=clock.now))
+        await usage.write()
+    clock.now += FRESH_S + 1
+    found = await usage.overview("ann")
+    assert (found.today.requests, found.total.requests) == (2, 3)
+    clock.now = NOON + 86_400 + FRESH_S + 1
+    assert (await usage.overview("ann")).today.requests == 1
+
+
+async def test_what_is_asked_cold_is_no_hit_that_was_lost(database: Database, clock: Clock) -> None:
+    usage = UsageBook(UsageRecords(database), clock=clock)
+    cold = miss(reason="asked-cold", cause="asked-cold")
+    for ended in (hit(), cold, cold):
+        usage.note(ended)
+    for _ in range(2):
+        today = (await usage.overview("ann")).today
+        assert (today.requests, today.hits, today.misses, today.cold) == (3, 1, 0, 2)
+        assert today.hit_share == 0.9 and today.prompt_tokens == 1_000
+        assert (await usage.documents([HANDBOOK], None))[HANDBOOK].misses == 0
+        await usage.write()
+        clock.now += FRESH_S + 1
+    points = (await usage.overview("ann")).series
+    assert sum(point.prompt_tokens for point in points) == 1_000
+    assert usage.misses("ann", 5), "they are listed, with their cause"
 
 
 async def test_the_run_writes_what_was_counted_last(database: Database, clock: Clock) -> None:

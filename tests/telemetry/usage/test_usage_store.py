@@ -41,6 +41,9 @@ class ListedUsage:
         self.days += days.items()
         self.documents += documents.items()
 
+    def landed(self) -> bool:
+        return True
+
     def recorded(self, tenant: str, today: int) -> RecordedUsage:
         mine = [(key.day, sums) for key, sums in self.days if key.tenant == tenant]
         return RecordedUsage(

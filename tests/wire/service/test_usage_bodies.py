@@ -20,6 +20,7 @@ SUMS = {
     "requests": 3,
     "hits": 1,
     "misses": 1,
+    "cold": 0,
     "prompt_tokens": 2000,
     "cached_tokens": 900,
     "completion_tokens": 20,

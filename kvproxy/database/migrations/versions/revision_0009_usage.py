@@ -12,6 +12,7 @@ down_revision = "0008"
 def upgrade() -> None:
     """Apply the revision."""
     _usage_days()
+    _usage_writers()
     _document_days()
 
 
@@ -25,6 +26,7 @@ def _usage_days() -> None:
         sa.Column("requests", sa.BigInteger(), nullable=False),
         sa.Column("hits", sa.BigInteger(), nullable=False),
         sa.Column("misses", sa.BigInteger(), nullable=False),
+        sa.Column("cold", sa.BigInteger(), nullable=False),
         sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cached_tokens", sa.BigInteger(), nullable=False),
         sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
@@ -33,6 +35,16 @@ def _usage_days() -> None:
         sa.PrimaryKeyConstraint("tenant", "day", "model", "currency", name=op.f("pk_usage_days")),
     )
     op.create_index(op.f("ix_usage_days_day"), "usage_days", ["day"], unique=False)
+
+
+def _usage_writers() -> None:
+    op.create_table(
+        "usage_writers",
+        sa.Column("writer", sa.Text(), nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("writer", name=op.f("pk_usage_writers")),
+    )
 
 
 def _document_days() -> None:

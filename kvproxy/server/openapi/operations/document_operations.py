@@ -55,6 +55,7 @@ _TOKENS = {
     "maximum": documents_route.MOST_TOKENS,
     "default": GREEDY_TOKENS,
 }
+_IDS = {"type": "integer", "minimum": 1, "maximum": documents_route.MOST_IDS}
 DOCUMENT_REF = Parameter(
     "document",
     "path",
@@ -134,6 +135,10 @@ DOCUMENTS = (
                 {"type": "string"},
                 "With `learned`: the tenant whose they are, for an admin. Default: the caller's own.",
                 "acme",
+            ),
+            Parameter("limit", "query", _IDS, "All versions of at most so many ids. Default: of all.", "100"),
+            Parameter(
+                "after", "query", {"type": "string"}, "With `limit`: only ids behind this one.", "handbook"
             ),
         ),
         answers=(DocumentedAnswer(KvDocumentList, description="The documents that this API key may read."),),
