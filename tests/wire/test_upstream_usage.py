@@ -110,3 +110,24 @@ def test_what_is_no_json_is_skipped() -> None:
     for value in raw.lines(b'data: {"usage": broken\n\n'):
         raw.decode(value)
     assert not counts.reported
+
+
+def test_names_are_bounded_and_never_text() -> None:
+    counts = UpstreamCounts("chat/completions", 400)
+    choices = [{"index": n, "finish_reason": "x" * 999, "message": {"content": "words"}} for n in range(999)]
+    counts.see({"id": "i" * 999, "model": "m" * 999, "choices": choices})
+    counts.see({"id": 7, "model": None, "choices": [{"index": "no", "finish_reason": ["list"]}, "no"]})
+    names = counts.names
+    assert (names.id, names.model) == ("i" * 128, "m" * 128)
+    assert len(names.reasons) == 128 and set(names.reasons.values()) == {"x" * 128}
+    assert names.first_at is not None and "words" not in repr(names)
+
+
+def test_the_counts_that_are_told_and_not_billed() -> None:
+    counts = UpstreamCounts("chat/completions", 400)
+    details = {"completion_tokens_details": {"reasoning_tokens": 7}}
+    counts.see({"usage": {**OPENAI, **details}})
+    assert (counts.reasoning, counts.cache_writes) == (7, 0)
+    counts = UpstreamCounts("messages", 400)
+    counts.see({"usage": ANTHROPIC})
+    assert counts.cache_writes == 88 and counts.usage() == Usage(900, 20, 512), "billed as before"

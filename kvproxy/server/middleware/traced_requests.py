@@ -36,6 +36,7 @@ OPERATIONS = {
     "/v1/embeddings": "embeddings",
     "/v1/messages": "chat",
     "/v1/responses": "chat",
+    "/ui/playground/answer": "chat",
 }
 """The conventions' operations by route."""
 
@@ -124,10 +125,11 @@ def _end(trace: RequestTrace, request: web.Request, status: int | None, *, docum
     if operation is not None and model is not None:
         attributes |= _model_attributes(request, model)
     attributes |= _cache_attributes(request, document_ids=document_ids)
-    if (clock := request.get(CLOCK)) is not None:
+    reply = request.get(REPLY)
+    if (clock := request.get(CLOCK, None if reply is None else reply.timings)) is not None:
         for phase in own_phases(clock):
             trace.phase(phase)
-    if (reply := request.get(REPLY)) is not None:
+    if reply is not None:
         for phase in engine_phases(reply.timings, reply.started, reply.meter):
             trace.phase(phase)
     error = _error(request, status)

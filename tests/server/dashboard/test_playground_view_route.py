@@ -14,6 +14,7 @@ from tests.server.dashboard.browsing import Browser, browsing
 from tests.server.dashboard.document_shop import open_shop
 from tests.server.dashboard.test_documents_view_route import events, publish
 from tests.server.doubles import Proxy, eventually
+from tests.telemetry.tracing.kept_spans import KeptSpans, told
 
 ASKED = {"document": "rules@1", "question": "What does rule 7 say?", "tokens": "8"}
 
@@ -69,6 +70,25 @@ async def test_each_side_streams_its_tokens_and_its_figures(shop_browser: Browse
     assert cold["ttft_s"] > 0 and told["warm"][-1][1]["cached_tokens"] == warm["cached_tokens"]
     said = [[piece["text"] for name, piece in told[side] if name == "piece"] for side in ("cold", "warm")]
     assert said[0] == said[1] and "".join(said[0])
+
+
+async def test_each_side_has_a_span_like_any_request_of_a_model(document_proxy: Proxy) -> None:
+    kept = KeptSpans()
+    async with browsing(kept.of(document_proxy)) as browser:
+        await browser.log_in("key-of-alice")
+        token = (await publish(browser, "rules")).token
+        for side in ("cold", "warm"):
+            await events(browser, "/ui/playground/answer", token, {**ASKED, "side": side})
+    cold, warm = [span for span in kept.requests if told(span).get("gen_ai.operation.name") == "chat"]
+    assert cold.name == warm.name and cold.name.startswith("chat ")
+    assert (
+        told(cold)["gen_ai.usage.cache_read.input_tokens"]
+        == 0
+        != told(warm)["gen_ai.usage.cache_read.input_tokens"]
+    )
+    assert all({"compose", "match", "decode"} <= set(kept.below(span)) for span in (cold, warm))
+    everything = "".join(span.to_json() for span in kept.all)
+    assert ASKED["question"] not in everything and "rules" not in everything and token not in everything
 
 
 async def test_a_wrong_request_is_refused_as_the_api_refuses_it(shop_browser: Browser) -> None:
