@@ -84,7 +84,20 @@ async def test_a_hostile_file_is_refused_or_does_not_hold(tmp_path: Path) -> Non
         assert name == 'attachment; filename="statement-2026-09-01-2027-10-01.json"'
         good = unverified_claims(told["jws"])
         evil = "<svg/onload=alert(1)>"
-        values = (None, True, -1, 1.5, 10**400, evil, [], [None], [[]], {}, {"size": evil}, {"size": 10**30})
+        values: tuple[Any, ...] = (
+            None,
+            True,
+            -1,
+            1.5,
+            10**400,
+            evil,
+            [],
+            [None],
+            [[]],
+            {},
+            {"size": evil},
+            {"size": 10**30},
+        )
         files = [unsigned({**good, name: value}) for name in good for value in values]
         files += [unsigned(value) for value in values] + [unsigned(good, value) for value in values]
         files += [json.dumps({**told, "receipts": value}) for value in (*values, [evil], [unsigned(good)])]
