@@ -128,7 +128,7 @@ def _statement(
             statement.is_final,
             claims["root"],
             claims["root_before"],
-            claims["publisher"],
+            hash(claims["publisher"]),
         )
         _ = (
             [parse_nano(claims[name]) for name in ("price", "publisher_share", "host_share")],

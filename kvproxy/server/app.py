@@ -15,10 +15,11 @@ from kvproxy.server.components import CALLER, COMPONENTS, Components
 from kvproxy.server.dashboard.dashboard_access import enter_view
 from kvproxy.server.dashboard.dashboard_headers import guard_views
 from kvproxy.server.dashboard.dashboard_problem import problem_view
-from kvproxy.server.dashboard.dashboard_route import DASHBOARD, DashboardRoute, dashboard_row, is_dashboards
+from kvproxy.server.dashboard.dashboard_route import DASHBOARD, DashboardRoute, dashboard_row
 from kvproxy.server.dashboard.dashboard_routes import open_dashboard
 from kvproxy.server.middleware.connection import close_at_end
 from kvproxy.server.middleware.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
+from kvproxy.server.middleware.dashboard_paths import is_dashboards
 from kvproxy.server.middleware.error_responses import ERROR_VIEW, errors
 from kvproxy.server.middleware.metering import metering
 from kvproxy.server.middleware.origins import Origins

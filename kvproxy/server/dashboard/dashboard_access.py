@@ -8,6 +8,7 @@ from html import escape
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from kvproxy.core import Caller
 from kvproxy.errors import (
@@ -27,6 +28,8 @@ from kvproxy.server.dashboard.dashboard_session import COOKIE, DashboardSession
 LOGIN = "/ui/login"
 TOKEN_FIELD = "csrf"
 TOKEN_HEADER = "X-CSRF-Token"
+_UNREADABLE = (web.RequestPayloadError, HttpProcessingError)
+"""Of a body that breaks off, and of a part's head that is too long."""
 MOST_OPEN_FORM = 16 * 1024
 """Bytes of a form that is read before anybody has shown a key: the login's."""
 
@@ -122,10 +125,12 @@ async def read_form(request: web.Request) -> dict[str, str]:
             fields = await request.post()
     except web.HTTPRequestEntityTooLarge as e:
         most = request.app[COMPONENTS].max_body
-        raise BodyTooLarge(f"The form is larger than {most} bytes (server.max_body). Send less.") from e
+        raise BodyTooLarge(
+            f"The form is larger than {most} bytes (server.max_body), or has over a thousand fields. Send less."
+        ) from e
     except TimeoutError as e:
         raise TimedOut("The form did not arrive in time (server.timeout_s).") from e
-    except (ValueError, LookupError, web.RequestPayloadError) as e:
+    except (*_UNREADABLE, EOFError, ValueError, LookupError) as e:
         raise InvalidRequest("The form cannot be read.") from e
     return {name: value for name, value in fields.items() if isinstance(value, str)}
 

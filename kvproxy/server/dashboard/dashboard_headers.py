@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from kvproxy.server.dashboard.dashboard_route import is_dashboards
+from kvproxy.server.middleware.dashboard_paths import is_dashboards
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

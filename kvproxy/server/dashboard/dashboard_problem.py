@@ -11,7 +11,7 @@ from kvproxy.errors import AuthenticationFailed, KVProxyError
 from kvproxy.server.components import REQUEST_ID
 from kvproxy.server.dashboard.dashboard_access import LOGIN
 from kvproxy.server.dashboard.dashboard_answer import fragment_answer, view_answer
-from kvproxy.server.dashboard.dashboard_route import is_dashboards
+from kvproxy.server.middleware.dashboard_paths import is_dashboards
 
 _TITLES = {
     400: "That cannot be read",

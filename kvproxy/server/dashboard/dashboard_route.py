@@ -16,6 +16,7 @@ from kvproxy.dashboard.view_scope import ViewScope
 from kvproxy.server.dashboard.dashboard_session import DashboardSession, SessionSeal
 from kvproxy.server.dashboard.live_updates import LiveUpdates
 from kvproxy.server.dashboard.login_attempts import LoginAttempts
+from kvproxy.server.middleware.dashboard_paths import is_dashboards
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,3 @@ def dashboard_row(request: web.Request) -> DashboardRoute | None:
     if dashboard is None or not is_dashboards(request):
         return None
     return dashboard.served.get(request.match_info.route, _NOT_SERVED)
-
-
-def is_dashboards(request: web.BaseRequest) -> bool:
-    """Return True for a path of the dashboard, one that nothing is at included."""
-    return request.path == "/ui" or request.path.startswith("/ui/")

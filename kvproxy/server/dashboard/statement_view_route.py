@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -34,13 +35,14 @@ MOST_COMPARED = 5000
 
 
 async def download_statement(request: web.Request) -> web.StreamResponse:
-    """Return the statement of a period as a file: the answer of ``GET /kv/v1/statements``, with its receipts."""
-    wanted = replace(_period(request), receipts=True)
-    made = await made_statement(request, wanted)
-    name = f"statement-{request.query.get('from', '')}-{request.query.get('to', '')}.json"
-    clean = "".join(c for c in name if c.isascii() and (c.isalnum() or c in "-."))
-    headers = {"Content-Disposition": f'attachment; filename="{clean}"', "Cache-Control": "no-store"}
-    return await statement_response(made, headers)
+    """Return the statement of a period as a file: the answer of ``GET /kv/v1/statements``, for its publisher with its
+    receipts. They name documents, private ones too, which no view tells an operator."""
+    period = _period(request)
+    own = period.publisher == request[CALLER].name
+    made = await made_statement(request, replace(period, receipts=own))
+    since, until = (datetime.fromtimestamp(at, UTC).date() for at in (period.since, period.until))
+    headers = {"Content-Disposition": f'attachment; filename="statement-{since}-{until}.json"'}
+    return await statement_response(made, {**headers, "Cache-Control": "no-store"})
 
 
 async def statement(request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from kvproxy.errors import OriginRefused
 from kvproxy.server.components import COMPONENTS, REQUEST_ID
-from kvproxy.server.dashboard.dashboard_route import is_dashboards
+from kvproxy.server.middleware.dashboard_paths import is_dashboards
 from kvproxy.server.middleware.origins import Origins
 from kvproxy.wire.answers.cost_bodies import COST_HEADERS
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,3 +198,42 @@ async def test_switched_off_there_is_no_dashboard() -> None:
     proxy.components = replace(proxy.components, dashboard=False)
     async with browsing(proxy) as browser:
         assert (await browser.get("/ui/overview")).answer.content_type == "application/json"
+
+
+def part(name: str, value: bytes, *heads: str) -> bytes:
+    """Return one part of a form, with further heads."""
+    lines = "".join(f"{head}\r\n" for head in heads)
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n{lines}\r\n'.encode() + value + b"\r\n"
+
+
+BOMBS = {
+    "many fields": b"".join(part(f"f{number}", b"") for number in range(1_100)),
+    "compressed": part("text", gzip.compress(b"x" * 2**24), "Content-Encoding: gzip"),
+    "encoded": part("text", b"=" * 1000, "Content-Transfer-Encoding: base64"),
+    "another charset": part("text", b"\xff\xfe", "Content-Type: text/plain; charset=klingon"),
+    "nested": part("text", b"--y\r\n\r\n--y--", "Content-Type: multipart/mixed; boundary=y"),
+    "nameless": b"--x\r\nContent-Disposition: form-data\r\n\r\nv\r\n",
+    "without heads": b"--x\r\n\r\nv\r\n",
+    "long head": part("text", b"v", "X-Long: " + "y" * 20_000),
+    "many heads": part("text", b"v", *(f"X-{number}: y" for number in range(500))),
+    "unended": b"--x\r\nContent-Dispo",
+}
+
+
+@pytest.mark.parametrize("form", BOMBS)
+async def test_a_hostile_form_is_refused_in_bounded_memory(form: str) -> None:
+    proxy = make_proxy(max_body=200_000)
+    async with browsing(proxy) as browser:
+        token = (await browser.get("/ui/playground")).token
+        for body in (BOMBS[form], part("csrf", token.encode()) + BOMBS[form]):
+            headers = ACCEPT | {"Content-Type": "multipart/form-data; boundary=x"}
+            tracemalloc.start()
+            try:
+                data = body if form == "unended" else body + b"--x--\r\n"
+                async with browser.http.post("/ui/logout", data=data, headers=headers) as answer:
+                    shown = await answer.text()
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            assert answer.status in (200, 400, 403, 413), (form, answer.status, shown)
+            assert peak < 8 * 2**20, form

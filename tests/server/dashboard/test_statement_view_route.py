@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
+from typing import Any
 
 from aiohttp import FormData
 
@@ -62,3 +64,52 @@ async def test_a_file_is_checked_and_what_is_wrong_with_it_named(tmp_path: Path)
             assert (status, "holds no statement" in text) == (400, True) or "It does not hold." in text
         none = await market.browser.post("/ui/publishers/check", {"csrf": page.token})
         assert none.status == 400 and "Choose the file" in none.words
+
+
+def unsigned(claims: Any, head: Any = None) -> str:
+    """Return a JWS with these claims and a signature that is none."""
+    parts = ({"alg": "EdDSA", "typ": "kvproxy-statement+jws", "kid": "x"} if head is None else head, claims)
+    return (
+        ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts)
+        + ".AAAA"
+    )
+
+
+async def test_a_hostile_file_is_refused_or_does_not_hold(tmp_path: Path) -> None:
+    async with opened_market(tmp_path) as market:
+        page = await market.browser.log_in(ACME[1], "/ui/publishers")
+        async with market.browser.http.get(f"/ui/publishers/statement.json?{PERIOD}") as answer:
+            name = answer.headers["Content-Disposition"]
+            told = await answer.json()
+        assert name == 'attachment; filename="statement-2026-09-01-2027-10-01.json"'
+        good = unverified_claims(told["jws"])
+        evil = "<svg/onload=alert(1)>"
+        values: tuple[Any, ...] = (
+            None,
+            True,
+            -1,
+            1.5,
+            10**400,
+            evil,
+            [],
+            [None],
+            [[]],
+            {},
+            {"size": evil},
+            {"size": 10**30},
+        )
+        files = [unsigned({**good, name: value}) for name in good for value in values]
+        files += [unsigned(value) for value in values] + [unsigned(good, value) for value in values]
+        files += [json.dumps({**told, "receipts": value}) for value in (*values, [evil], [unsigned(good)])]
+        files += [json.dumps({**told, "checkpoint": value}) for value in (*values, evil * 3, "\n\n\n")]
+        files += [
+            "[" * 20_000,
+            '{"jws": ' * 5_000,
+            "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
+        ]
+        for text in files:
+            status, shown = await upload(market, page.token, text)
+            assert status in (200, 400), (text[:300], shown)
+            assert evil not in shown
+            if text.endswith(".AAAA"):
+                assert status == 400 or "It does not hold." in shown, text
