@@ -82,8 +82,7 @@ class DocumentListing:
         with self._lock:
             self._follow()
             for group in self._groups.values():
-                for by in KEYS:
-                    group.order(by)
+                group.prepare()
 
     def find(self, caller: Caller, query: ListingQuery) -> ListedDocuments:
         """Return a part of the documents that ``caller`` may see.

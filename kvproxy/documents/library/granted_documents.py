@@ -92,6 +92,8 @@ class GrantedDocuments:
 
     def others_ids(self, caller: Caller) -> set[str]:
         """Return the ids with a version of another publisher that ``caller`` may read."""
+        if len(self._by_owner.get(caller.scope, ())) == len(self._known):
+            return set()  # a publisher alone with very many
         named = self._named({*self._rights.granted_ids(caller), *self._rights.shared_ids()})
         documents = [known.document for known in named if known.document.owner_scope != caller.scope]
         return {document.id for document in documents if self.right(document, caller).allowed}

@@ -87,6 +87,12 @@ class RowGroup:
             order = self._orders[by] = sorted_in_pieces(rows, attrgetter(by))
         return order
 
+    def prepare(self) -> None:
+        """Make every order and what searches look in, so that the first list need not."""
+        for by in KEYS:
+            self.order(by)
+        self._lines()
+
     def having(self, sought: str, by: ListingOrder) -> Sequence[ListedRow]:
         """Return the rows whose ids have a part that is ``sought``, in lower case, smallest first: one search in all of
         them together.

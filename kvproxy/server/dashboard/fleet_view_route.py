@@ -9,7 +9,8 @@ from aiohttp import web
 from kvproxy.core import Caller, Kept
 from kvproxy.dashboard.view_scope import ViewScope
 from kvproxy.dashboard.views.fleet_view import DocumentShares, fleet_view
-from kvproxy.dashboard.views.row_pages import page_of
+from kvproxy.dashboard.views.row_pages import ROWS, RowPage, page_at, page_start
+from kvproxy.documents.library.document_listing import ListingQuery
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.served_model import ServedModel
 from kvproxy.server.components import CALLER, COMPONENTS
@@ -25,10 +26,8 @@ async def fleet(request: web.Request) -> web.StreamResponse:
         return view_answer(request, "fleet.html", {"fleet": None, "names": ()})
     chosen = next((one for one in fleets if one.fleet == request.query.get("fleet")), fleets[0])
     model = components.served(chosen.fleet)
-    ids = await asyncio.to_thread(model.library.ids, request[CALLER])
-    if wanted := request.query.get("id", "").strip():
-        ids = [id for id in ids if wanted in id]
-    page = page_of(ids, request.query, param="documents")
+    wanted = request.query.get("id", "").strip()
+    page, visible = await _page(request, wanted)
     shares = [await _shares(model, id, request[CALLER]) for id in page.rows]
     view = fleet_view(chosen, [one for one in shares if one is not None], request.query)
     shown = {
@@ -36,10 +35,23 @@ async def fleet(request: web.Request) -> web.StreamResponse:
         "names": tuple(one.fleet for one in fleets),
         "documents": page,
         "wanted": wanted,
-        "hidden": len(model.library) > 0 and not ids and not wanted,
+        "hidden": len(model.library) > 0 and not visible,
         "live": not request.query_string,
     }
     return view_answer(request, "fleet.html", shown)
+
+
+async def _page(request: web.Request, wanted: str) -> tuple[RowPage[str], int]:
+    """Return the page of ids that is asked for, and the number of ids that the caller may see."""
+    publisher, caller = request.app[COMPONENTS].publisher, request[CALLER]
+    start = page_start(request.query, 10**9, param="documents")
+    listed = await publisher.listed(caller, ListingQuery(wanted[:128], start=start, most=ROWS))
+    if not listed.documents and listed.found:
+        start = page_start(request.query, listed.found, param="documents")
+        listed = await publisher.listed(caller, ListingQuery(wanted[:128], start=start, most=ROWS))
+    ids = [known.document.id for known in listed.documents]
+    begin = start if ids else 0
+    return page_at(ids, begin, listed.found, request.query, param="documents"), listed.visible
 
 
 async def replicas_fragment(app: web.Application, scope: ViewScope) -> str:

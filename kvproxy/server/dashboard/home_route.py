@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
+from kvproxy.documents.library.document_listing import ListingQuery
 from kvproxy.errors import PermissionDenied
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.dashboard.dashboard_answer import done_answer, scope_of
@@ -26,6 +25,5 @@ async def home(request: web.Request) -> web.StreamResponse:
 
 
 async def _anything_to_read(request: web.Request) -> bool:
-    libraries = [model.library for model in request.app[COMPONENTS].pipeline.models]
-    # Every document is looked at, but where there are none.
-    return any([len(x) > 0 and await asyncio.to_thread(x.ids, request[CALLER]) for x in libraries[:1]])
+    listed = await request.app[COMPONENTS].publisher.listed(request[CALLER], ListingQuery(most=1))
+    return listed.visible > 0

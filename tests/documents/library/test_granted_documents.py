@@ -185,3 +185,14 @@ def test_every_version_has_a_scope_of_its_own() -> None:
     assert len(scopes) == 8 and granted_scope("manual", 1, ALICE.scope) in scopes
     assert documents_scope(ALICE.scope) not in scopes
     assert BOB.reading([*scopes, "public", None]).readable[2:-1] == tuple(BOB.reading(scopes).granted)
+
+
+def test_only_other_publishers_documents_are_asked_about(library: Library, rights: PlannedRights) -> None:
+    rights.grant("manual", "everybody")
+    rights.asked.clear()
+    assert library.granted_by_others(ALICE) == set() and rights.asked == []
+    assert library.granted_by_others(BOB) == {"manual"}
+    library.add(known("leaflet", "Another text.", 1, owner=BOB, visibility="granted"))
+    rights.grant("leaflet", "alice")
+    assert library.granted_by_others(ALICE) == {"leaflet"} and library.ids(ALICE) == ["leaflet", "manual"]
+    assert library.granted_by_others(CAROL) == {"manual"}
