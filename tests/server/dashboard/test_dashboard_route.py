@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
+from aiohttp.test_utils import TestClient
 
+from kvproxy.dashboard.template_rendering import dashboard_files
+from kvproxy.server.app import build_app
 from kvproxy.server.dashboard.dashboard_route import DashboardRoute
 from kvproxy.server.dashboard.dashboard_routes import DASHBOARD_ROUTES, LIVE_FRAGMENTS
 from tests.server.dashboard.browsing import ACCEPT, browsing
-from tests.server.doubles import make_proxy
+from tests.server.doubles import RealServer, make_proxy
+from tests.server.publisher_double import DictPublisher
 
 KEY = "key-0123456789abcdef"
 CLOSED = [row for row in DASHBOARD_ROUTES if not row.open]
@@ -50,3 +55,19 @@ async def test_no_action_is_done_without_its_token(row: DashboardRoute) -> None:
         await browser.get("/ui/overview")
         refused = await browser.http.post(url_of(row), data={"csrf": "0" * 64}, headers=ACCEPT)
         assert refused.status == 403 and "The form is not of this session" in await refused.text()
+
+
+@pytest.mark.parametrize("dashboard", [True, False])
+async def test_views_are_prepared_before_the_first_request_where_there_are_any(
+    dashboard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[int] = []
+
+    async def prepare(self: DictPublisher) -> None:
+        prepared.append(dashboard_files.cache_info().currsize)
+
+    monkeypatch.setattr(DictPublisher, "prepare_lists", prepare)
+    proxy = make_proxy()
+    app = build_app(replace(proxy.components, dashboard=dashboard))
+    async with TestClient(RealServer(app)):
+        assert prepared == ([1] if dashboard else []), "templates are compiled by then"
