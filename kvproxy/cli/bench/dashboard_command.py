@@ -21,7 +21,7 @@ def bench_dashboard_command(
         int, typer.Option(min=0, help="Measure lists of so many documents instead.", show_default=False)
     ] = 0,
     times: Annotated[int, typer.Option(min=2, help="With --documents: of each list.")] = 20,
-    seconds: Annotated[float, typer.Option(min=1.0, help="Of each round.")] = 15.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Of each round.")] = 31.0,
     rounds: Annotated[int, typer.Option(min=1, help="Under load, and half of them without.")] = 4,
     rate: Annotated[float, typer.Option(min=1.0, help="Requests a second, to each proxy.")] = 20.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,

@@ -40,7 +40,6 @@ def test_views_are_held_open_while_the_same_load_runs(
         )
         assert part["events_per_s"] >= 6 / 0.5, "each of the six fragments at least once in each round"
     assert result["under_load"]["of_a_core"][OFF] > result["idle"]["of_a_core"][OFF]
-    assert result["idle"]["of_a_core"][OPEN] > result["idle"]["of_a_core"][CLOSED], "views are loaded"
     assert len(told) == 3
     print_dashboard_cost(result)
     assert "five views open" in capsys.readouterr().out
