@@ -12,6 +12,7 @@ import io
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -42,9 +43,9 @@ class Picture:
     """Pixels from the top; None: the whole view."""
 
 
-async def ask_both(page: Page) -> None:
-    """Ask the suggested question cold and warm."""
-    await page.get_by_label("Question").fill("Who approves a refund above 5 euros?")
+async def ask_both(page: Page, euros: int = 5) -> None:
+    """Ask a question cold and warm: one that was not asked before, whose own KV would be kept as well."""
+    await page.get_by_label("Question").fill(f"Who approves a refund above {euros} euros?")
     await page.get_by_label("Answer, tokens at most").fill("32")
     await page.get_by_role("button", name="Ask cold, then warm").click()
     await expect(page.get_by_text("The answers are equal")).to_be_visible(timeout=PATIENCE_MS)
@@ -64,7 +65,13 @@ PICTURES = (
     Picture("overview-dark", "operator", "/ui/overview", dark=True),
     Picture("overview-390", "robin", "/ui/overview", width=390, height=1500),
     Picture("playground", "acme", "/ui/playground?document=acme/handbook@2", ask_both),
-    Picture("playground-390", "acme", "/ui/playground?document=acme/handbook@2", ask_both, width=390),
+    Picture(
+        "playground-390",
+        "acme",
+        "/ui/playground?document=acme/handbook@2",
+        partial(ask_both, euros=7),
+        width=390,
+    ),
     Picture("documents", "acme", "/ui/documents"),
     Picture("document", "acme", "/ui/documents/acme/handbook", height=1500),
     Picture("misses", "robin", "/ui/misses", height=1200),
