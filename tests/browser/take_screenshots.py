@@ -69,7 +69,7 @@ PICTURES = (
         "playground-390",
         "acme",
         "/ui/playground?document=acme/handbook@2",
-        partial(ask_both, euros=7),
+        partial(ask_both, euros=20),
         width=390,
     ),
     Picture("documents", "acme", "/ui/documents"),
