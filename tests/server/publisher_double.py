@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
@@ -97,6 +98,9 @@ class DictPublisher(Publisher):
 
     async def listed(self, caller: Caller, query: ListingQuery) -> ListedDocuments:
         return DocumentListing(self.library, ReadCounts()).find(caller, query)
+
+    async def views(self, refs: Iterable[DocumentRef], caller: Caller) -> builtins.list[DocumentInfo]:
+        return [self._infos[ref] for ref in refs if ref in self._infos]
 
     async def prepare_lists(self) -> None:
         pass

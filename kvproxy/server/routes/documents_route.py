@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import ETag, web
 from pydantic import ValidationError
 
-from kvproxy.core import DocumentRef
+from kvproxy.core import Caller, DocumentRef
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, DocumentInfo, Published, Verification
 from kvproxy.documents.library.document_listing import ListingQuery
@@ -80,13 +80,13 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
     """List the documents that the caller may read; with ``learned`` those that were learned, of another tenant for an
-    admin. ``limit`` lists the versions of so many ids alone, of those behind ``after``."""
+    admin. ``limit`` lists the versions of so many ids alone, and ``after`` of those behind one."""
     learned = is_true(request, "learned")
     caller = tenant_asked(request, request.query.get("tenant")) if learned else request[CALLER]
     publisher = request.app[COMPONENTS].publisher
     more: dict[str, Any] = {}
     if (query := _part_asked(request)) is not None:
-        documents, more = await _part(request, query)
+        documents, more = await _part(request, query, caller)
     else:
         documents = await publisher.list(caller)
     if learned:
@@ -106,21 +106,19 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
 def _part_asked(request: web.Request) -> ListingQuery | None:
     """Return the part of the list that is asked for; None for all of it. Raises InvalidRequest."""
     query = request.query
-    if "limit" not in query:
-        if "after" in query:
-            raise InvalidRequest("'after' needs a 'limit': the number of ids behind it.", param="limit")
+    if "limit" not in query and "after" not in query:
         return None
-    limit = whole_number(query["limit"], MOST_IDS)
+    limit = whole_number(query.get("limit", str(MOST_IDS)), MOST_IDS)
     if not limit:
         raise InvalidRequest(f"Invalid 'limit': must be 1 to {MOST_IDS}.", param="limit")
-    if is_true(request, "learned"):
-        raise InvalidRequest("'limit' and 'learned' do not go together.", param="limit")
     return ListingQuery(most=limit, after=query.get("after"))
 
 
-async def _part(request: web.Request, query: ListingQuery) -> tuple[list[DocumentInfo], dict[str, Any]]:
+async def _part(
+    request: web.Request, query: ListingQuery, caller: Caller
+) -> tuple[list[DocumentInfo], dict[str, Any]]:
     """Return all versions of the ids, and the fields that say whether there are more."""
-    publisher, caller = request.app[COMPONENTS].publisher, request[CALLER]
+    publisher = request.app[COMPONENTS].publisher
     listed = await publisher.listed(caller, query)
     ids = [known.document.id for known in listed.documents]
     versions = (known for id in ids for known in publisher.library.versions(id, caller))

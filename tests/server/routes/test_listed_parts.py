@@ -62,5 +62,7 @@ async def test_parts_have_every_version_once_and_say_whether_there_are_more(
         assert parts[0]["next"] == "b" and parts[0]["usage"] == whole["usage"]
         assert (await listed("?limit=9&after=bb"))["data"] == parts[1]["data"], "an id that is not there"
         assert (await listed("?limit=9&after=zz"))["data"] == []
-        for wrong in ("?limit=0", "?limit=1001", "?limit=x", "?after=a", "?limit=2&learned=true"):
+        assert (await listed("?after=bb"))["data"] == parts[1]["data"], "without a limit the largest"
+        assert (learned := await listed("?limit=2&learned=true"))["data"] == [] and learned["next"] == "b"
+        for wrong in ("?limit=0", "?limit=1001", "?limit=x", "?after=a&limit="):
             assert (await listed(wrong))["error"]["param"] == "limit"

@@ -136,9 +136,15 @@ DOCUMENTS = (
                 "With `learned`: the tenant whose they are, for an admin. Default: the caller's own.",
                 "acme",
             ),
-            Parameter("limit", "query", _IDS, "All versions of at most so many ids. Default: of all.", "100"),
             Parameter(
-                "after", "query", {"type": "string"}, "With `limit`: only ids behind this one.", "handbook"
+                "limit",
+                "query",
+                _IDS,
+                "All versions of at most so many ids. Default: of all; with `after`, of 1,000.",
+                "100",
+            ),
+            Parameter(
+                "after", "query", {"type": "string"}, "Only ids behind this one, in their order.", "handbook"
             ),
         ),
         answers=(DocumentedAnswer(KvDocumentList, description="The documents that this API key may read."),),
