@@ -27,6 +27,8 @@ from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
+_UNFINISHED = b"unfinished"
+"""The state of a name that is being followed, or was not followed to its end: equal to none of the registry's."""
 AT_ONCE = 16
 """Names that are followed at a time: one may wait for a publish of this process."""
 RETRY_S = 1.0
@@ -120,6 +122,8 @@ class LibraryFollower:
 
     async def sync(self, name: str) -> None:
         """Make the library true to the registry's rows of one name (``DocumentRef.name``). Raises Unavailable."""
+        async with self._names.local(name):
+            pass  # an older read is followed until here: what it makes known may be gone by now
         known = self._parts.library.of_name(name)
         found = await self._read(name)
         if found.state == self._seen.get(name, b""):
@@ -191,6 +195,8 @@ class LibraryFollower:
                 await run_to_completion(self._make_true(found))
 
     async def _make_true(self, found: NamedDocuments) -> None:
+        # Rows that are deleted meanwhile have the state of a name that was never seen: nobody may take it for followed.
+        self._seen[found.name] = _UNFINISHED
         self._set_aliases(found)
         there = {entry.document.ref for entry in found.entries}
         library = self._parts.library

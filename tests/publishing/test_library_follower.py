@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,10 @@ from kvproxy.database.announcements import Change, ChangeTopic
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.preconditions import Preconditions
 from kvproxy.documents.library.served_documents import while_served
+from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.registry_entry import RegistryEntry
 from kvproxy.documents.registry.registry_names import NamedDocuments
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentRevoked, PreconditionFailed
@@ -142,6 +144,29 @@ async def test_a_deleted_version_is_not_served_while_a_publish_runs_here(two: Tw
         await until(lambda: two.b.library.find(RULES) is None)
         assert two.b.backend.disk, "what is kept of it is dropped under the lock"
     await until(lambda: not two.b.backend.disk)
+
+
+async def test_a_version_that_is_deleted_while_it_is_made_known_is_gone(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name without rows has the state of one that was never seen, and must not be taken for it."""
+    restoration = two.b.publisher._restoration
+    prepared, began, go_on = restoration.prepared, threading.Event(), threading.Event()
+
+    def slow(entries: Sequence[RegistryEntry]) -> list[tuple[RegistryEntry, Prepared]]:
+        began.set()
+        go_on.wait(30)
+        return prepared(entries)
+
+    monkeypatch.setattr(restoration, "prepared", slow)
+    await two.a.publish("rules", TEXT, "public", ALICE)
+    assert await asyncio.to_thread(began.wait, 30)
+    await two.a.publisher.delete(RULES, ALICE)
+    await asyncio.sleep(0.5)  # the other has heard of it
+    go_on.set()
+    await asyncio.sleep(0.5)  # it is known now, and has to go again
+    async with asyncio.timeout(8):
+        await until(lambda: two.b.library.find(RULES) is None)
 
 
 async def test_rows_that_were_read_earlier_are_never_followed_later(
