@@ -1,4 +1,4 @@
-"""Where there is no Chromium a person's run skips and says what to install; CI's fails."""
+"""Without a Chromium a person's run skips and says what to install; CI's fails."""
 
 from __future__ import annotations
 

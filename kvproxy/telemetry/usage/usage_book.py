@@ -66,7 +66,7 @@ class UsageBook:
         """Unrecorded sums of tenants that made room for others."""
         self._documents = DocumentUses()
         self._unsure: _Batch | None = None
-        """What was being written when the database failed: nobody knows yet whether it counts."""
+        """The batch that was being written when the database failed: nobody knows yet whether it counts."""
         self._exchanging = asyncio.Lock()
 
     def note(self, ended: EndedRequest) -> None:

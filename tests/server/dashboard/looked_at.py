@@ -1,4 +1,4 @@
-"""What every key asks of every route of the dashboard: the sample paths and forms, one row for each route."""
+"""Sample paths and forms of every route of the dashboard, which every key asks for: one row for each route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every answer below ``/ui`` carries, and who may read it: pages of this origin alone."""
+"""Headers of every answer below ``/ui``, which lets pages of this origin alone read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request asks for, in each dialect's words; nothing that is text."""
+"""Attributes of a request as each dialect names them; nothing that is text."""
 
 from __future__ import annotations
 
