@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from kvproxy.backends.fleet.completion_body import completion_fields, encoded_body
+from kvproxy.backends.fleet.completion_body import EngineKind, completion_fields, encoded_body
 from kvproxy.core import Prompt, Sampling
 from kvproxy.errors import UnsupportedParameter
 from tests.backends.fleet.fleet_requests import a_generation
 
 
-def fields(sampling: Sampling, kind: str = "vllm") -> dict[str, object]:
-    made = completion_fields(a_generation((1, 2), sampling=sampling), kind=kind, model="m", salt="s", room=50)  # type: ignore[arg-type]  # a literal
-    return json.loads(encoded_body((1, 2), made))  # type: ignore[no-any-return]  # JSON
+def fields(sampling: Sampling, kind: EngineKind = "vllm") -> dict[str, object]:
+    made = completion_fields(a_generation((1, 2), sampling=sampling), kind=kind, model="m", salt="s", room=50)
+    sent: dict[str, object] = json.loads(encoded_body((1, 2), made))
+    return sent
 
 
 def test_every_parameter_is_sent_so_that_no_default_of_the_replica_counts() -> None:
