@@ -66,6 +66,12 @@ def unsealed(text: str) -> str:
     return "\n".join(base64.urlsafe_b64decode(one).decode("utf-8", "replace") for one in whole)
 
 
+def shows(text: str, word: str) -> bool:
+    """Return whether a word is in a text; an amount not as a part of another number, which a time may be."""
+    number = word[-1].isdigit() and word.lstrip("-").replace(".", "").isdigit()
+    return word in text and (not number or bool(re.search(rf"(?<![\d.]){re.escape(word)}(?!\d)", text)))
+
+
 @pytest.mark.parametrize("length", range(4, 12))
 def test_signed_parts_are_read_and_random_tokens_do_no_harm(length: int) -> None:
     claims = '{"notice":"acme-private-plan is pinned"}'
@@ -149,7 +155,7 @@ async def test_no_word_of_others_is_in_any_answer(house: tuple[CanaryHouse, Brow
         assert EVIL not in answer.text or "Content-Type: application/json" in answer.text, answer.look
         written += answer.look.sent if answer.look.path in WRITTEN else ""
         known = written + answer.look.sent
-        found = [c.word for c in foreign if c.word in answer.text and c.word not in known]
+        found = [c.word for c in foreign if shows(answer.text, c.word) and c.word not in known]
         leaks |= {(answer.look.path, word) for word in found}
     assert not leaks, sorted(leaks)
     assert answers > 100
@@ -167,7 +173,9 @@ async def test_whose_the_words_are_sees_them(house: tuple[CanaryHouse, Browser])
             if escape(EVIL) in answer.text and escape(EVIL) not in escape(answer.look.sent):
                 escaped.add(answer.look.path.partition("?")[0].split("@")[0])
             if answer.look.path not in WRITTEN:
-                seen |= {c.word for c in mine if c.word in answer.text and c.word not in answer.look.sent}
+                seen |= {
+                    c.word for c in mine if shows(answer.text, c.word) and c.word not in answer.look.sent
+                }
     assert {"/ui/keys", "/ui/requests", "/ui/documents/acme-private-plan"} <= escaped
     assert any(path.startswith("/ui/misses/") for path in escaped)
     unseen = {canary.word for canary in market.canaries} - seen
