@@ -25,9 +25,9 @@ async def served(folder: Path) -> AsyncIterator[tuple[Ledger, Http]]:
         ledger = market.ledger
         await ledger.credit("boss", 10**6, "admin", "invoice 1", id="c1")
         for number in range(3):
-            hold = await ledger.hold(hold_request(f"r{number}", tenant="boss"))
+            hold = await ledger.hold(hold_request(f"request-{number}", tenant="boss"))
             used = metered(cached=20, fresh=5, completion=3, publisher="acme")
-            hold.settle(booking(f"r{number}", used, tenant="boss"))
+            hold.settle(booking(f"request-{number}", used, tenant="boss"))
         yield ledger, http
 
 
@@ -41,10 +41,10 @@ async def get(http: Http, path: str, key: str = BOSS[1], status: int = 200) -> d
 async def test_ones_own_usage_is_paged(tmp_path: Path) -> None:
     async with served(tmp_path) as (ledger, http):
         first = await get(http, "/kv/v1/usage?limit=2")
-        assert [row["id"] for row in first["data"]] == ["credit:c1", "r0"] and first["has_more"]
+        assert [row["id"] for row in first["data"]] == ["credit:c1", "request-0"] and first["has_more"]
         assert first["data"][0]["paid"]["nano"] == -(10**6) and first["data"][0]["reference"] == "invoice 1"
         second = await get(http, f"/kv/v1/usage?after={first['last_seq']}&limit=5")
-        assert [row["id"] for row in second["data"]] == ["r1", "r2"] and not second["has_more"]
+        assert [row["id"] for row in second["data"]] == ["request-1", "request-2"] and not second["has_more"]
         row = second["data"][0]
         assert row["paid"] == {"nano": COST, "amount": "0.000001", "currency": "USD"}
         assert row["documents"][0] == {
@@ -53,9 +53,9 @@ async def test_ones_own_usage_is_paged(tmp_path: Path) -> None:
             "tokens": 20,
             "price": {"nano": 200, "amount": "0.0000002", "currency": "USD"},
         }
-        await ledger.refund("r1", "cut off")
+        await ledger.refund("request-1", "cut off")
         refund = (await get(http, f"/kv/v1/usage?after={second['last_seq']}"))["data"]
-        assert [(one["refunds"], one["paid"]["nano"]) for one in refund] == [("r1", -COST)]
+        assert [(one["refunds"], one["paid"]["nano"]) for one in refund] == [("request-1", -COST)]
         assert (await get(http, "/kv/v1/usage?to=2000-01-01"))["data"] == []
         assert (await get(http, "/kv/v1/usage?limit=0"))["last_seq"] is None
 
@@ -66,7 +66,7 @@ async def test_a_publisher_sees_its_reads_and_not_their_readers(tmp_path: Path) 
         assert [(one["document"], one["tokens"]) for one in answer["data"]] == [("handbook@1", 20)] * 3
         assert len({one["reader"] for one in answer["data"]}) == 1
         assert answer["data"][0]["publisher_share"]["nano"] == 100
-        assert "boss" not in str(answer) and "r0" not in str(answer) and "prompt" not in str(answer)
+        assert "boss" not in str(answer) and "request-" not in str(answer) and "prompt" not in str(answer)
         assert (await get(http, "/kv/v1/usage", ACME[1]))["data"] == []
         assert (await get(http, "/kv/v1/balance", ACME[1]))["earned"]["nano"] == 300
 
