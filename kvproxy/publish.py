@@ -269,7 +269,7 @@ class Publisher:
             await self._parts.pages.keep_dropped(known.document, self._holdings.get(ref).framings)
 
     def stored(self) -> builtins.list[StoredDocument]:
-        """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""
+        """Return what the versions of tenants that are known take on disk. A walk over all: for a worker thread."""
         return stored_documents(self.library, self._holdings)
 
     def close(self) -> None:

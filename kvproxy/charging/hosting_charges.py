@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from kvproxy.charging.charging_parts import BudgetLookup, HoldingLedger, PriceHistory
 from kvproxy.charging.publish_charges import PublishCharge, StoredDocument
@@ -23,6 +25,18 @@ HOUR_MS = 3_600_000
 STORED = "byte-ms:"
 """Begins the fingerprint of a storage row, before its bytes times milliseconds: the amount that its price is for. No
 engine computed anything for it."""
+
+_SLICE = 50
+"""Rows that are booked in one turn of the event loop at most: a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _DueStorage:
+    """What one version's storage of an hour costs."""
+
+    document: StoredDocument
+    byte_ms: int
+    charge: Charge
 
 
 class HostingCharges:
@@ -75,28 +89,30 @@ class HostingCharges:
         with await self._ledger.hold(HoldRequest(id, caller, most, tokens, budgets)) as hold:
             yield PublishCharge(book)
 
-    async def book_hour(self, documents: Iterable[StoredDocument], hour: int) -> int:
+    async def book_hour(self, documents: Callable[[], Iterable[StoredDocument]], hour: int) -> int:
         """Book the storage of one hour, counted since 1970, for each document; return how many rows are new or were
         booked before.
 
+        ``documents`` is called on a worker thread: they may be very many. It is not called where storage is free.
         A row's id names tenant, version and hour, so that the ledger books it once, also after a restart. A publisher
         whose balance does not cover it is logged, and owes nothing: no balance is ever overdrawn.
+
+        Example: ``await hosting.book_hour(publisher.stored, unix_ms() // HOUR_MS - 1)``
         """
-        booked = 0
-        end = (hour + 1) * HOUR_MS
-        tariff = self._sold(end - 1)
-        if tariff is None:
+        tariff = self._sold((hour + 1) * HOUR_MS - 1)
+        if tariff is None or self._stores_free(tariff):
             return 0
-        for document in documents:
-            kept_ms = end - max(document.created_ms, hour * HOUR_MS)
-            if kept_ms > 0 and await self._book_document(document, hour, document.bytes * kept_ms, tariff):
-                booked += 1
+        booked = 0
+        due = await asyncio.to_thread(lambda: list(_due(documents(), hour, self._model, tariff)))
+        for number, storage in enumerate(due, 1):
+            booked += await self._book_storage(storage, hour)
+            # A hold of money that is at hand waits for nothing.
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
         return booked
 
-    async def _book_document(self, document: StoredDocument, hour: int, byte_ms: int, tariff: Tariff) -> bool:
-        charged = storage_charge(self._model, byte_ms, tariff)
-        if charged.cost == 0:
-            return False
+    async def _book_storage(self, storage: _DueStorage, hour: int) -> bool:
+        document, charged = storage.document, storage.charge
         id = f"storage:{document.owner.name}:{document.name}:{hour}"
         try:
             hold: Hold = await self._ledger.hold(HoldRequest(id, document.owner, charged.cost))
@@ -105,13 +121,17 @@ class HostingCharges:
             return False
         with hold:
             nothing = MeteredTokens(self._model, 0, 0, 0)
-            stored = f"{STORED}{byte_ms}"
+            stored = f"{STORED}{storage.byte_ms}"
             hold.settle(self._booking(id, document.owner, nothing, charged, "storage", stored))
         return True
 
     def _sold(self, at_ms: int) -> Tariff | None:
         tariff = self._tariffs.at(at_ms)
         return tariff if tariff is not None and tariff.prices(self._model) is not None else None
+
+    def _stores_free(self, tariff: Tariff) -> bool:
+        prices = tariff.prices(self._model)
+        return prices is None or prices.storage_mb_hour == 0
 
     def _booking(
         self,
@@ -132,6 +152,16 @@ class HostingCharges:
             kind=kind,
             fingerprint=fingerprint,
         )
+
+
+def _due(documents: Iterable[StoredDocument], hour: int, model: str, tariff: Tariff) -> Iterator[_DueStorage]:
+    """Yield what costs something. They may be very many: for a worker thread."""
+    begin = hour * HOUR_MS
+    for document in documents:
+        byte_ms = document.bytes * max(0, begin + HOUR_MS - max(document.created_ms, begin))
+        charged = storage_charge(model, byte_ms, tariff)
+        if charged.cost:
+            yield _DueStorage(document, byte_ms, charged)
 
 
 def reprice(row: LedgerRow, tariff: Tariff, terms: dict[str, DocumentTerms]) -> Charge:

@@ -25,6 +25,7 @@ async def book_storage_hours(
 ) -> None:
     """Book the hour before, at the start and after each hour's end, until cancelled.
 
+    ``documents`` is called on a worker thread.
     An hour at whose end nothing ran is booked by the next start, if that is within the hour after; what was not kept
     by a running host for longer than that is free. A failure is logged, and the hour is tried again with the next.
 
@@ -34,7 +35,7 @@ async def book_storage_hours(
     while True:
         try:
             while booked < clock_ms() // HOUR_MS - 1:
-                await hosting.book_hour(documents(), booked + 1)
+                await hosting.book_hour(documents, booked + 1)
                 booked += 1
         except Exception:  # a database that is away for a while must not end the task
             logger.exception("the storage of hour %d could not be booked yet", booked + 1)

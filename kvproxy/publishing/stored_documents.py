@@ -12,12 +12,12 @@ def stored_documents(library: Library, holdings: Holdings) -> list[StoredDocumen
     """Return the versions of tenants that are known now, each with the bytes of all its kept framings.
 
     Learned versions are left out: the host keeps them by its own choice. Pages that versions share count for each
-    of them: a charge must not tell what others have published.
+    of them: a charge must not tell what others have published. They may be very many: for a worker thread.
 
     Example: ``stored_documents(library, holdings)``
     """
     stored: list[StoredDocument] = []
-    for known in library:
+    for known in (known for name in library.all_names() for known in library.of_name(name)):
         document = known.document
         tenant = library.rights.publisher(document.owner_scope)
         if tenant and document.origin != "learned":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,12 @@ from kvproxy.core import Caller
 from kvproxy.database.database import Database
 from kvproxy.documents.library.reading_rights import OwnersOnly
 from kvproxy.errors import Overloaded, PaymentRequired
+from kvproxy.ledger.bookings import HoldRequest
+from kvproxy.ledger.hold import Hold
+from kvproxy.ledger.ledger import Ledger
 from kvproxy.ledger.ledger_check import check
 from kvproxy.ledger.ledger_reading import RowQuery
+from kvproxy.tariffs import Tariff
 from tests.charging.market_setup import ALICE, MarketSetup, market_setup
 from tests.charging.prices import PLENTY, PRICES
 from tests.documents.models import write_model
@@ -80,10 +85,10 @@ async def test_an_hour_is_booked_once(setup: MarketSetup) -> None:
     late = replace(BOOK, name="late@1", created_ms=9 * HOUR_MS + HOUR_MS * 3 // 4)
     future = replace(BOOK, name="future@1", created_ms=10 * HOUR_MS)
     for _ in range(2):
-        assert await hosting.book_hour([BOOK, late, future], 9) == 2
+        assert await hosting.book_hour(lambda: [BOOK, late, future], 9) == 2
         await setup.ledger.booked()
     again = hosting_of(setup)
-    assert await again.book_hour([BOOK], 9) == 1
+    assert await again.book_hour(lambda: [BOOK], 9) == 1
     rows = await setup.ledger.rows(RowQuery(kinds=("storage",)))
     assert [(row.id, row.charge.cost) for row in rows] == [
         ("storage:alice:book@3:9", 540 * 7000),
@@ -92,9 +97,54 @@ async def test_an_hour_is_booked_once(setup: MarketSetup) -> None:
     assert await setup.balance() == (PLENTY - 540 * 7000 * 5 // 4, 0)
 
 
+async def test_free_storage_walks_over_nothing(setup: MarketSetup) -> None:
+    free = Tariff.of("USD", 5 * HOUR_MS, {"fake": replace(PRICES, storage_mb_hour=0)})
+    await asyncio.to_thread(setup.tariffs.record, free, 0)
+    assert await hosting_of(setup).book_hour(lambda: pytest.fail("they may be very many"), 9) == 0
+    assert await hosting_of(setup).book_hour(list, 3) == 0
+
+
+async def test_the_documents_are_walked_over_on_a_worker_thread_and_others_have_their_turn(
+    setup: MarketSetup,
+) -> None:
+    await setup.credit(PLENTY)
+    (await setup.ledger.hold(HoldRequest("large", ALICE, 10**9))).release()
+    walked: list[threading.Thread] = []
+
+    def documents() -> Iterator[StoredDocument]:
+        walked.append(threading.current_thread())
+        yield from (replace(BOOK, name=f"leaf{i}@1", bytes=1_000_000) for i in range(500))
+
+    held, most = 0, 0
+
+    class Counted(Ledger):
+        def __init__(self) -> None:
+            pass
+
+        async def hold(self, request: HoldRequest) -> Hold:
+            nonlocal held
+            held += 1
+            return await setup.ledger.hold(request)
+
+    async def others() -> None:
+        nonlocal most
+        while True:
+            before = held
+            await asyncio.sleep(0)
+            most = max(most, held - before)
+
+    other = asyncio.create_task(others())
+    hosting = HostingCharges(Counted(), setup.tariffs, model="fake", clock_ms=lambda: 10 * HOUR_MS)
+    assert await hosting.book_hour(documents, 9) == 500
+    await asyncio.sleep(0)
+    other.cancel()
+    assert walked != [threading.current_thread()] and len(walked) == 1
+    assert held == 500 and most <= 50, "money at hand is held without waiting"
+
+
 async def test_a_publisher_without_balance_is_not_overdrawn(setup: MarketSetup) -> None:
     await setup.credit(540 * 7000 - 1)
-    assert await hosting_of(setup).book_hour([BOOK], 9) == 0
+    assert await hosting_of(setup).book_hour(lambda: [BOOK], 9) == 0
     assert await setup.balance() == (540 * 7000 - 1, 0)
 
 
@@ -183,7 +233,7 @@ async def test_without_balance_nothing_is_published(setup: MarketSetup, folder: 
 
 async def test_a_storage_row_of_another_amount_is_found(setup: MarketSetup) -> None:
     await setup.credit(PLENTY)
-    await hosting_of(setup).book_hour([BOOK], 9)
+    await hosting_of(setup).book_hour(lambda: [BOOK], 9)
     (row,) = await setup.ledger.rows(RowQuery(kinds=("storage",)))
     priced = repricer(setup.tariffs, setup.terms)
     assert priced(row) == row.charge
