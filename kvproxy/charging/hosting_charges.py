@@ -32,7 +32,7 @@ _SLICE = 50
 
 @dataclass(frozen=True, slots=True)
 class _DueStorage:
-    """What one version's storage of an hour costs."""
+    """The storage of one version for an hour, and its charge."""
 
     document: StoredDocument
     byte_ms: int

@@ -139,7 +139,8 @@ NAMED = ("responses", "messages")
 
 @dataclass
 class MockEndpoints:
-    """``end`` of a stream: done; drop (the connection breaks between two events), tear (within one)."""
+    """``end`` of a stream: done; linger (it stays open behind its last event); drop (the connection breaks between two
+    events), tear (within one)."""
 
     url: str = ""
     status: int = 200
@@ -200,7 +201,7 @@ class MockEndpoints:
                 data = data[:20]
             self.sent += data
             await response.write(data)
-            if self.end != "done" and number == 1:
+            if self.end in ("drop", "tear") and number == 1:
                 await asyncio.sleep(0.05)
                 assert request.transport is not None
                 request.transport.abort()
@@ -208,6 +209,8 @@ class MockEndpoints:
         if name not in NAMED:
             self.sent += b"data: [DONE]\n\n"
             await response.write(b"data: [DONE]\n\n")
+        if self.end == "linger":
+            await asyncio.sleep(3600)
         return response
 
 

@@ -63,9 +63,10 @@ class SseStream:
     After each ``interval_s`` without a write the bytes of ``pulse`` are sent, so that the client and the proxies
     between see a live connection. The first pulse starts the response, with the headers of ``early``, if nothing
     was sent before. Before the response has started, exceptions pass through and become plain error responses.
-    Afterwards they end the stream with an error event and are not raised. A client that leaves ends it silently.
+    Afterwards they end the stream with an error event and are not raised. A client that leaves ends it silently; one
+    that leaves after ``finish`` has had the whole answer: OpenAI's closes the connection at ``[DONE]``.
 
-    Example: ``async with SseStream(request, interval_s=10.0) as out: await out.start({}); await out.send(data)``
+    Example: ``async with SseStream(request, interval_s=10.0) as out: await out.start({}); await out.finish(data)``
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class SseStream:
         self._clock = asyncio.get_running_loop().time
         self._wrote = self._clock()
         self._preparing = asyncio.Lock()
+        self._whole = False
         self.response = web.StreamResponse(headers=_HEADERS)
 
     async def start(self, headers: Mapping[str, str]) -> bool:
@@ -108,6 +110,12 @@ class SseStream:
         self._wrote = self._clock()
         await self.response.write(data)
 
+    async def finish(self, data: bytes) -> None:
+        """Send the last events; ``data`` is empty where they were sent already."""
+        if data:
+            await self.send(data)
+        self._whole = True
+
     async def __aenter__(self) -> Self:
         self._beat = asyncio.create_task(self._beats(), name="sse-pulse")
         return self
@@ -116,9 +124,15 @@ class SseStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._beat.cancel()
-        await asyncio.wait([self._beat])
+        try:
+            await asyncio.wait([self._beat])
+            if error is None:
+                await self._end()
+        except asyncio.CancelledError as cancelled:
+            if not self._whole:
+                raise
+            error = cancelled
         if error is None:
-            await self._end()
             return True
         if not self.response.prepared:
             return False
@@ -150,9 +164,12 @@ class SseStream:
             return True
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if not self._request.app[COMPONENTS].drain.expired or task is None:
+            if task is None or not (self._whole or self._request.app[COMPONENTS].drain.expired):
                 return False
             task.uncancel()
+            if self._whole:
+                logger.debug("%s: client left after the last event", request_id)
+                return True
             told: KVProxyError = shutting_down()
         elif isinstance(error, KVProxyError):
             logger.warning("%s: stream ended with an error: %s", request_id, error.message)

@@ -192,7 +192,7 @@ async def send_events(
 ) -> None:
     """Send the events of all choices as they come: ``encoder.begin``, each event, then ``end(usage)``.
 
-    ``usage`` is that of all choices together.
+    ``usage`` is that of all choices together. An empty ``end`` means that another answer follows in this stream.
 
     Example: ``await send_events(out, reply, chat, encoder, last)``
     """
@@ -204,13 +204,15 @@ async def send_events(
             if isinstance(event, Finished):
                 usages[index] = event.usage
                 reply.meter.reasons[index] = event.reason
-            data = encoder.event(index, event)
+            data, last = encoder.event(index, event), b""
             if len(usages) == choices:
                 usage = reply.line.end(total([usages[i] for i in sorted(usages)]))
                 if not reply.started.confirmed:
                     data += comment(f"Cache-Status: {status_of(reply)}")
-                data += await end(usage)
-            if data:
+                last = await end(usage)
+            if last:
+                await out.finish(data + last)
+            elif data:
                 await out.send(data)
 
 

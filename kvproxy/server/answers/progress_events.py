@@ -33,7 +33,7 @@ async def progressing(
     ) as stream:
         result = await work(progress)
         await stream.start({})
-        await stream.send(progress.event() + event_bytes.event(result, "result"))
+        await stream.finish(progress.event() + event_bytes.event(result, "result"))
     return stream.response
 
 

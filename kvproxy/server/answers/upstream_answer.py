@@ -21,6 +21,7 @@ from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.read_request import Incoming
 from kvproxy.server.shutdown import shutting_down
 from kvproxy.wire.answers.cache_status import BYPASS
+from kvproxy.wire.answers.event_bytes import DONE
 from kvproxy.wire.answers.left_out import left_out_header
 from kvproxy.wire.upstream_events import UpstreamEvents
 
@@ -83,8 +84,7 @@ async def _stream(
                 await out.send(event)
         await out.start(headers)
         metered.settle()
-        if last := events.end():
-            await out.send(last)
+        await out.finish(events.end())
     return sending.response
 
 
@@ -118,22 +118,25 @@ async def _relay(
         logger.warning("%s: stream ended with an error: %s", request[REQUEST_ID], e.message)
         await answer.break_off(e)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if answer.response is None or task is None or not request.app[COMPONENTS].drain.expired:
+        task, expired = asyncio.current_task(), request.app[COMPONENTS].drain.expired
+        if answer.response is None or task is None or not (answer.whole or expired):
             raise
         task.uncancel()
-        await answer.break_off(shutting_down())
+        if not answer.whole:
+            await answer.break_off(shutting_down())
     return answer.response
 
 
 class _RawAnswer:
-    """A raw upstream's answer on its way to the client. ``response`` is set once its head is sent."""
+    """A raw upstream's answer on its way to the client. ``response`` is set once its head is sent, and ``whole`` once
+    the client has all of it: many leave at ``[DONE]``, before the upstream has closed the stream."""
 
     def __init__(self, request: web.Request, endpoint: Endpoint) -> None:
         self._request = request
         self._endpoint = endpoint
         self._tail = b""
         self._events = False
+        self.whole = False
         self.response: web.StreamResponse | None = None
 
     async def copy(self, opened: UpstreamResponse, bill: Bill, metered: UpstreamBill) -> web.StreamResponse:
@@ -166,7 +169,9 @@ class _RawAnswer:
                 if not failed:
                     await metered.pass_by(chunk, events=self._events)
                 await response.write(chunk)
-                self._tail = (self._tail + chunk)[-4:]
+                self._tail = (self._tail + chunk)[-len(DONE) - 2 :]
+                self.whole = self._events and self._tail.rstrip().endswith(DONE.rstrip())
+            self.whole = True
         if not failed:
             await metered.end_raw()
         await response.write_eof()

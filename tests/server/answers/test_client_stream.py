@@ -4,7 +4,13 @@ import asyncio
 import json
 from contextlib import suppress
 
+import pytest
+
+from kvproxy.reply import Reply
+from kvproxy.server.answers.client_stream import SseStream
 from tests.server.doubles import ask, client_of, eventually, make_proxy
+
+END = b"data: [DONE]\n\n"
 
 
 async def test_a_client_that_stops_reading_delays_no_other_and_is_cut_at_the_end() -> None:
@@ -31,3 +37,67 @@ async def test_a_client_that_stops_reading_delays_no_other_and_is_cut_at_the_end
         assert len(rest) < len(proxy.misses.text)
         assert b"HTTP/1.1 503" not in rest
         writer.close()
+
+
+async def _never(*_: object) -> None:
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("model", ["fake", "gpt-far"])
+async def test_a_client_that_leaves_at_the_last_event_has_had_the_whole_answer(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenAI's closes the connection at ``[DONE]``, before the stream has ended: its request is none that was left."""
+    monkeypatch.setattr(SseStream, "_end", _never)
+    proxy = make_proxy()
+    async with client_of(proxy) as http:
+        response = await http.post("/v1/chat/completions", json=ask(model=model, stream=True))
+        await response.content.readuntil(END)
+        response.close()
+        await eventually(lambda: proxy.drain.in_flight == 0)
+        [entry] = (await (await http.get("/kv/v1/requests")).json())["data"]
+        assert entry["status"] == 200 and entry["outcome"] == ("miss" if model == "fake" else "bypass")
+        assert 'status="499"' not in await (await http.get("/metrics")).text()
+
+
+async def test_it_has_had_it_while_the_answer_is_put_away_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = Reply.aclose
+
+    async def late(self: Reply) -> None:
+        try:
+            await _never()
+        finally:
+            await closed(self)
+
+    monkeypatch.setattr(Reply, "aclose", late)
+    proxy = make_proxy()
+    async with client_of(proxy) as http:
+        response = await http.post("/v1/chat/completions", json=ask(stream=True))
+        await response.content.readuntil(END)
+        response.close()
+        await eventually(lambda: proxy.drain.in_flight == 0)
+        [entry] = (await (await http.get("/kv/v1/requests")).json())["data"]
+        assert (entry["status"], entry["outcome"]) == (200, "miss")
+
+
+async def test_a_client_that_leaves_between_two_answers_of_one_stream_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = Reply.aclose
+
+    async def late(self: Reply) -> None:
+        try:
+            await _never()
+        finally:
+            await closed(self)
+
+    monkeypatch.setattr(Reply, "aclose", late)
+    proxy = make_proxy()
+    async with client_of(proxy) as http:
+        asked = {"model": "fake", "prompt": ["one", "two"], "stream": True}
+        response = await http.post("/v1/completions", json=asked)
+        await response.content.readuntil(b'"finish_reason":"stop"')
+        response.close()
+        await eventually(lambda: proxy.drain.in_flight == 0)
+        [entry] = (await (await http.get("/kv/v1/requests")).json())["data"]
+        assert (entry["status"], entry["outcome"]) == (499, "left")

@@ -231,3 +231,16 @@ async def test_another_dialect_cannot_be_raw() -> None:
     async with raw_client() as client:
         with pytest.raises(SetupError, match="openai/NAME"):
             RawUpstream(client, name="x", model="bedrock/x", api_base="http://x", api_key="k")
+
+
+async def test_a_client_that_leaves_at_the_last_event_of_a_raw_stream_has_had_it_whole(
+    upstream: MockEndpoints,
+) -> None:
+    upstream.end = "linger"
+    async with served(upstream) as (http, proxy):
+        answer = await post(http, body(stream=True))
+        await answer.content.readuntil(b"data: [DONE]\n\n")
+        answer.close()
+        await eventually(lambda: proxy.drain.in_flight == 0)
+        [entry] = (await (await http.get("/kv/v1/requests")).json())["data"]
+        assert (entry["status"], entry["outcome"]) == (200, "bypass")

@@ -70,7 +70,8 @@ class OtlpCollector(ThreadingHTTPServer):
     def wait_for(self, wanted: Callable[[list[ReceivedSpan]], bool], within_s: float = 60.0) -> None:
         """Return once the spans so far are as wanted."""
         with self._news:
-            assert self._news.wait_for(lambda: wanted(self.spans), within_s), [s.name for s in self.spans]
+            seen = self._news.wait_for(lambda: wanted(self.spans), within_s)
+            assert seen, [(s.name, s.attributes) for s in self.spans]
 
     def trace(self, trace_id: str) -> dict[str, ReceivedSpan]:
         """Return the spans of one trace by their names."""
