@@ -167,8 +167,13 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 
 def announced(file: Path) -> Callable[[], str | None]:
-    """Ready when a base URL stands in ``file``."""
-    return lambda: file.read_text(encoding="utf-8").strip() if file.exists() else None
+    """Ready when a whole line, the base URL, stands in ``file``."""
+
+    def ready() -> str | None:
+        line = file.read_text(encoding="utf-8") if file.exists() else ""
+        return line.strip() if line.endswith("\n") else None
+
+    return ready
 
 
 def announce_to(file: Path) -> Callable[[str, int], None]:

@@ -26,7 +26,7 @@ FAILS = "import sys; print('about to fail', flush=True); sys.exit(3)"
 WITH_A_CHILD = (
     "import os, pathlib, subprocess, sys, time\n"
     "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-    "pathlib.Path(sys.argv[1]).write_text(str(other.pid)); time.sleep(60)"
+    "pathlib.Path(sys.argv[1]).write_text(f'{other.pid}\\n'); time.sleep(60)"
 )
 SILENT = "import time; time.sleep(60)"
 
@@ -67,6 +67,10 @@ def test_what_is_announced_is_ready(tmp_path: Path) -> None:
     file = tmp_path / "url"
     ready = announced(file)
     assert ready() is None
+    for half in ("", "http://127"):
+        file.write_text(half)
+        assert ready() is None
+    file.unlink()
     announce_to(file)("127.0.0.1", 80)
     assert ready() == "http://127.0.0.1:80"
     assert list(tmp_path.iterdir()) == [file]
