@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -45,8 +46,9 @@ async def test_a_document_is_prefilled_once_and_found_again(rig: OpenRig) -> Non
 async def test_a_publications_prefill_is_told_without_its_wait_and_its_confirmation(rig: OpenRig) -> None:
     async with rig(1, events="off") as fleet:
         fleet["a"].faults.stall_first_s = 0.2
+        began = time.perf_counter()
         made = await fleet.backend.keep(DOCUMENT, PUBLIC)
-        assert 0.2 <= made.prefill_s < 0.4, "the second read, which confirms it, is no part of it"
+        assert 0.2 <= made.prefill_s <= time.perf_counter() - began - 0.2, "without the second read"
         fleet.backend._replicas.sent("a", 10_000_000)
         assert (await fleet.backend.keep(tuple(range(500, 700)), PUBLIC)).prefill_s == 0.0
 
