@@ -43,6 +43,20 @@ async def _never(*_: object) -> None:
     await asyncio.sleep(3600)
 
 
+@pytest.fixture
+def unclosed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer takes for ever to close, until its request is cancelled."""
+    closed = Reply.aclose
+
+    async def late(self: Reply) -> None:
+        try:
+            await _never()
+        finally:
+            await closed(self)
+
+    monkeypatch.setattr(Reply, "aclose", late)
+
+
 @pytest.mark.parametrize("model", ["fake", "gpt-far"])
 async def test_a_client_that_leaves_at_the_last_event_has_had_the_whole_answer(
     model: str, monkeypatch: pytest.MonkeyPatch
@@ -60,16 +74,8 @@ async def test_a_client_that_leaves_at_the_last_event_has_had_the_whole_answer(
         assert 'status="499"' not in await (await http.get("/metrics")).text()
 
 
-async def test_it_has_had_it_while_the_answer_is_put_away_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = Reply.aclose
-
-    async def late(self: Reply) -> None:
-        try:
-            await _never()
-        finally:
-            await closed(self)
-
-    monkeypatch.setattr(Reply, "aclose", late)
+@pytest.mark.usefixtures("unclosed")
+async def test_it_has_had_it_while_the_answer_is_put_away_too() -> None:
     proxy = make_proxy()
     async with client_of(proxy) as http:
         response = await http.post("/v1/chat/completions", json=ask(stream=True))
@@ -80,18 +86,8 @@ async def test_it_has_had_it_while_the_answer_is_put_away_too(monkeypatch: pytes
         assert (entry["status"], entry["outcome"]) == (200, "miss")
 
 
-async def test_a_client_that_leaves_between_two_answers_of_one_stream_has_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    closed = Reply.aclose
-
-    async def late(self: Reply) -> None:
-        try:
-            await _never()
-        finally:
-            await closed(self)
-
-    monkeypatch.setattr(Reply, "aclose", late)
+@pytest.mark.usefixtures("unclosed")
+async def test_a_client_that_leaves_between_two_answers_of_one_stream_has_left() -> None:
     proxy = make_proxy()
     async with client_of(proxy) as http:
         asked = {"model": "fake", "prompt": ["one", "two"], "stream": True}
